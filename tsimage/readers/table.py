@@ -1,0 +1,206 @@
+"""Recordings from tables: one row per sample, columns named by the user, csv or parquet, one file or a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tsimage.errors import UserError, unknown
+from tsimage.readers import CUT_OPTIONS, Reader, ReadOptions, RecordingSet
+from tsimage.windows import Recording, Segment
+
+SUFFIXES = (".csv", ".parquet")
+GAP = 1.5
+"""A step in time longer than this many sampling intervals is a gap and ends a window."""
+
+
+def read_table(path: Path, options: ReadOptions) -> RecordingSet:
+    """Read one table, or every `.csv` and `.parquet` below a folder, each file a recording of its own.
+
+    The columns of `subject` and `recording`, where named, separate the recordings within a file; windows cross
+    neither them nor a gap in time. Rows of one recording must be in order of time.
+
+    Raises
+    ------
+    UserError
+        For a column that is not there, a value that is no number, a missing label, time that does not
+        increase, or a rate that is unknown; with file, line and column.
+    """
+    files = [path] if path.is_file() else _tables(path)
+    if not options.channels or options.label is None:
+        example = _read(files[0])
+        missing = " and ".join(
+            what
+            for what, there in (("channels", bool(options.channels)), ("label", options.label is not None))
+            if not there
+        )
+        raise UserError(
+            f"{path}: name the columns of the {missing} (options channels and label): the columns are "
+            f"{', '.join(map(str, example.columns))}"
+        )
+    if options.time is None and options.rate is None:
+        raise UserError(f"{path}: the sampling rate is unknown: name the time column or give the rate in Hz")
+    if options.time_unit is not None and options.time is None:
+        raise UserError(f"{path}: time-unit {options.time_unit} needs the name of the time column (option time)")
+    recordings: list[Recording] = []
+    for file in files:
+        name = file.stem if path.is_file() else file.relative_to(path).with_suffix("").as_posix()
+        recordings += _recordings(file, name, options)
+    labels = {segment.label for recording in recordings for segment in recording.segments}
+    return RecordingSet(recordings=recordings, class_names=tuple(sorted(labels, key=_numbers_first)))
+
+
+def _tables(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.suffix in SUFFIXES and p.is_file())
+
+
+def _numbers_first(label: str) -> tuple[int, float, str]:
+    try:
+        return (0, float(label), label)
+    except ValueError:
+        return (1, 0.0, label)
+
+
+def _read(file: Path) -> pd.DataFrame:
+    try:
+        if file.suffix == ".parquet":
+            return pd.read_parquet(file)
+        return pd.read_csv(file, skip_blank_lines=False)
+    except ImportError as error:
+        raise UserError(f"{file}: reading parquet needs pyarrow: pip install 'tsimage[parquet]'") from error
+    except (ValueError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{file}: not a readable table ({reason}): mend that line or leave the file out") from error
+
+
+def _recordings(file: Path, name: str, options: ReadOptions) -> list[Recording]:
+    frame = _read(file)
+    columns = [str(c) for c in frame.columns]
+    frame.columns = pd.Index(columns)
+    for what in ("time", "label", "subject", "recording"):
+        column = getattr(options, what)
+        if column is not None and column not in columns:
+            raise unknown(f"{what} column in {file}:", column, columns)
+    for column in options.channels:
+        if column not in columns:
+            raise unknown(f"channel column in {file}:", column, columns)
+    if frame.empty:
+        raise UserError(f"{file}: the table has no rows: leave the file out")
+
+    values = np.stack([_numbers(file, frame[c]) for c in options.channels]).astype(np.float32)
+    labels = frame[options.label]
+    missing = labels.isna() | (labels.astype(str).str.strip() == "")
+    if missing.any() and not options.drop_unlabelled:
+        raise UserError(
+            f"{file}, {_line(file, int(np.argmax(missing)))}: no label in column '{options.label}' "
+            f"({int(missing.sum())} of {len(frame)} rows have none): label these rows or pass drop-unlabelled"
+        )
+    labels = _text(labels).where(~missing, "")
+    keys = [_text(frame[c]).str.strip() for c in (options.subject, options.recording) if c is not None]
+    for key in keys:
+        blank = frame[key.name].isna() | (key == "")
+        if blank.any():
+            raise UserError(f"{file}, {_line(file, int(np.argmax(blank)))}: column '{key.name}' is empty: fill it")
+    groups: dict[Any, Any] = (
+        {(): np.arange(len(frame))} if not keys else pd.DataFrame(dict(enumerate(keys))).groupby([*range(len(keys))]).indices
+    )
+    times = None if options.time is None else _seconds(file, frame[options.time], options.time_unit or "s")
+    recordings = []
+    for key, rows in groups.items():
+        key = key if isinstance(key, tuple) else (key,)
+        rate, breaks = _clock(file, None if times is None else times[rows], rows, options.rate)
+        text = labels.to_numpy()[rows]
+        edges = np.flatnonzero((text[1:] != text[:-1]) | breaks) + 1
+        bounds = [0, *edges.tolist(), len(rows)]
+        recordings.append(
+            Recording(
+                id="/".join([name, *key]),
+                subject=key[0] if options.subject is not None else "",
+                values=values[:, rows],
+                channels=options.channels,
+                units=options.units_for(len(options.channels), None),
+                rate_hz=rate,
+                segments=tuple(
+                    Segment(start=a, stop=b, label=str(text[a]))
+                    for a, b in zip(bounds[:-1], bounds[1:], strict=True)
+                    if text[a] != ""
+                ),
+            )
+        )
+    return recordings
+
+
+def _text(column: pd.Series) -> pd.Series:
+    if column.dtype.kind == "f" and bool((column.dropna() % 1 == 0).all()):
+        column = column.astype("Int64")  # whole numbers beside an empty cell arrive as 1.0, 2.0, NaN
+    return column.astype(str).str.strip()
+
+
+def _line(file: Path, row: int) -> str:
+    return f"line {row + 2}" if file.suffix == ".csv" else f"row {row}"
+
+
+def _numbers(file: Path, column: pd.Series) -> np.ndarray:
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
+    bad = ~np.isfinite(numbers)
+    if bad.any():
+        row = int(np.argmax(bad))
+        got = "empty or NaN" if pd.isna(column.iloc[row]) else f"'{column.iloc[row]}'"
+        raise UserError(
+            f"{file}, {_line(file, row)}: column '{column.name}' is {got} ({int(bad.sum())} of {len(bad)} rows are no "
+            "finite number): fill or remove these rows"
+        )
+    return numbers
+
+
+def _seconds(file: Path, column: pd.Series, unit: str) -> np.ndarray:
+    if pd.api.types.is_numeric_dtype(column):
+        return _numbers(file, column) * {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}[unit]
+    stamps = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
+    if stamps.isna().any():
+        row = int(np.argmax(stamps.isna()))
+        raise UserError(
+            f"{file}, {_line(file, row)}: time '{column.iloc[row]}' is neither a number nor an ISO 8601 date: mend it"
+        )
+    return (stamps - stamps.iloc[0]).dt.total_seconds().to_numpy()
+
+
+def _clock(file: Path, times: np.ndarray | None, rows: np.ndarray, rate: float | None) -> tuple[float, np.ndarray]:
+    """Return the rate, and which steps from one row to the next are gaps."""
+    if rate is not None and rate <= 0:
+        raise UserError(f"rate {rate} Hz is not allowed: it must be positive")
+    if times is None or len(times) < 2:
+        if rate is None:
+            raise UserError(f"{file}: a recording of {len(rows)} row tells no rate: give the rate in Hz")
+        return rate, np.zeros(len(rows) - 1, dtype=bool)
+    steps = np.diff(times)
+    if (steps <= 0).any():
+        row = int(np.argmax(steps <= 0)) + 1
+        raise UserError(
+            f"{file}, {_line(file, int(rows[row]))}: time goes from {times[row - 1]:g} s to {times[row]:g} s: rows of one "
+            "recording must be in increasing order of time; sort them, or name the subject and recording columns"
+        )
+    usual = float(np.median(steps))
+    measured = 1 / float(np.mean(steps[steps <= GAP * usual]))
+    if rate is not None and not 0.95 < measured / rate < 1.05:
+        raise UserError(
+            f"{file}: the time column runs at {measured:.4g} Hz but rate says {rate:g} Hz: check the unit of the time "
+            "(option time-unit) or the rate"
+        )
+    return rate or float(f"{measured:.4g}"), steps > GAP * usual
+
+
+def _accepts(path: Path) -> bool:
+    return (path.is_file() and path.suffix in SUFFIXES) or (path.is_dir() and bool(_tables(path)))
+
+
+READER = Reader(
+    name="table",
+    accepts=_accepts,
+    read=read_table,
+    options=CUT_OPTIONS
+    | {"label", "time", "time_unit", "rate", "subject", "recording", "units", "drop_unlabelled"},
+)
