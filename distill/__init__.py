@@ -1,0 +1,23 @@
+"""Knowledge distillation from image and signal teachers into small 1-D networks for wearables."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from distill.config import Run
+    from distill.models import build_model
+    from distill.run import Result, run
+
+_HOME = {"Result": "run", "Run": "config", "build_model": "models", "run": "run"}
+
+__all__ = ["Result", "Run", "build_model", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"distill.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'distill' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,219 @@
+"""What a run is: the same object is the Python call, the command line, and `run.json`."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from distill.models import parse_model
+from distill.views import SIGNAL, check_view
+from tsimage.errors import UserError
+from tsimage.imager import Imager
+from tsimage.readers import ReadOptions
+
+Device = Literal["auto", "cuda", "mps", "cpu"]
+Precision = Literal["auto", "bf16", "fp32"]
+Part = Literal["test", "validation"]
+
+GAF_VIEW = "gasf"
+"""The image view of a teacher that is named without a view: one GASF per axis, stacked as channels."""
+DEFAULT_ALPHA = 0.3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Teacher:
+    """A teacher: its network, what it looks at, and its weight w_k among the teachers."""
+
+    network: str
+    view: str
+    weight: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.network}:{self.view}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Train teachers, distil them into a small 1-D student, and compare with the student trained alone.
+
+    The loss is L = (1 - lambda) CE + lambda T^2 (alpha KL(image teacher) + (1 - alpha) KL(signal teacher)).
+    """
+
+    teacher: tuple[str, ...] = ("wrn28-3",)
+    """Teachers. NETWORK alone means its GASF teacher and its signal teacher; NETWORK:VIEW names one, with view
+    signal, gasf, gadf, mtf or a stack as gasf+gadf+mtf; NETWORK:VIEW=WEIGHT weighs it (all or none, summing to 1)."""
+    student: str = "wrn16-1"
+    """Network of the student; it sees only the raw signal."""
+    data: str = "basic-motions"
+    """Data set of the catalogue (basic-motions, hapt), or a file or folder of recordings or windows."""
+    read: Annotated[ReadOptions, tyro.conf.arg(name="")] = field(default_factory=ReadOptions)
+    lambda_: Annotated[float, tyro.conf.arg(name="lambda")] = 0.7
+    """Weight of distillation, 0 (labels only) to 1 (teachers only)."""
+    temperature: float = 4.0
+    """T > 0; softens the logits of teachers and student."""
+    alpha: float | None = None
+    """Weight of the IMAGE teacher, 1 - alpha that of the signal teacher, where there is one of each; 0.3 unless given."""
+    image_size: int = 32
+    """Side of the images in pixels, at most the samples of a window."""
+    scaling: str = "fixed"
+    """Scaling of Gramian fields: fixed (physical range by unit: 2 g, 10 rad/s), fixed:g=4, or window (own minimum
+    and maximum of each window's axis, which hides gravity and amplitude)."""
+    bins: int = 8
+    """Quantile bins of Markov transition fields."""
+    epochs: int = 60
+    """Epochs of every training; the last one counts."""
+    batch_size: int = 64
+    """Largest batch."""
+    learning_rate: float = 0.05
+    """Rate of the first step; it falls along a half cosine to 0.0001."""
+    weight_decay: float = 1e-4
+    """Weight decay of SGD."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds; each trains its own teachers, so the deviation covers the whole way."""
+    shared_teachers: bool = False
+    """Train the teachers once, with the first seed, and share them among all seeds."""
+    evaluate: Part = "test"
+    """Part the table is about. Choose settings with validation (subjects inside the training part), then report test."""
+    device: Device = "auto"
+    """auto takes CUDA, else MPS, else the CPU."""
+    precision: Precision = "auto"
+    """Of training; auto takes bf16 where the hardware computes in it. Evaluation is always in float32."""
+
+    def __post_init__(self) -> None:
+        parse_model(self.student)
+        if not 0 <= self.lambda_ <= 1:
+            raise UserError(f"lambda {self.lambda_} is not allowed: it is the weight of distillation, from 0 to 1")
+        if self.alpha is not None and not 0 <= self.alpha <= 1:
+            raise UserError(f"alpha {self.alpha} is not allowed: it is the weight of the image teacher, from 0 to 1")
+        if not 0 < self.temperature < math.inf:
+            raise UserError(f"temperature {self.temperature} is not allowed: it must be positive")
+        for name in ("epochs", "batch_size", "learning_rate"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise UserError(f"{name.replace('_', '-')} {getattr(self, name)} is not allowed: it must be positive")
+        if not 0 <= self.weight_decay < math.inf:
+            raise UserError(f"weight-decay {self.weight_decay} is not allowed: it must be at least 0")
+        if self.batch_size < 2:
+            raise UserError("batch-size 1 is not allowed: batch normalisation needs at least 2 windows")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise UserError(f"seeds {list(self.seeds)} are not allowed: give at least one, each once")
+        for teacher in self.teachers():
+            self.imager(teacher.view)
+
+    def imager(self, view: str) -> Imager | None:
+        """Return the recipe of an image view; None for the signal."""
+        if view == SIGNAL:
+            return None
+        return Imager(stack=view, size=self.image_size, scaling=self.scaling, bins=self.bins)
+
+    def teachers(self) -> tuple[Teacher, ...]:
+        """Return the teachers with their effective weights.
+
+        Raises
+        ------
+        UserError
+            For an unknown network or view, a teacher named twice, or weights that do not fit.
+
+        Examples
+        --------
+        >>> [(t.name, t.weight) for t in Run(teacher=("wrn16-1",)).teachers()]
+        [('wrn16-1:gasf', 0.3), ('wrn16-1:signal', 0.7)]
+        """
+        if not self.teacher:
+            raise UserError("no teacher is named: give at least one, as wrn28-3 or wrn28-3:gasf")
+        named: list[tuple[str, str, float | None]] = []
+        for text in self.teacher:
+            named += _parse_teacher(text)
+        names = [f"{network}:{view}" for network, view, _ in named]
+        for name in names:
+            if names.count(name) > 1:
+                raise UserError(f"teacher '{name}' is named twice: name it once and give it the weight of both")
+        weights = self._weights(named, names)
+        return tuple(
+            Teacher(network=network, view=view, weight=weight)
+            for (network, view, _), weight in zip(named, weights, strict=True)
+        )
+
+    def _weights(self, named: list[tuple[str, str, float | None]], names: list[str]) -> list[float]:
+        given = [weight for *_, weight in named if weight is not None]
+        images = sum(view != SIGNAL for _, view, _ in named)
+        pair = len(named) == 2 and images == 1
+        if given:
+            if self.alpha is not None:
+                raise UserError("alpha and weights of teachers (NETWORK:VIEW=WEIGHT) say the same thing: give one of them")
+            if len(given) < len(named):
+                raise UserError(
+                    f"{len(given)} of {len(named)} teachers have a weight: weigh all of them ({', '.join(names)}) or none"
+                )
+            if not math.isclose(sum(given), 1.0, abs_tol=1e-6):
+                total = sum(given)
+                mended = ", ".join(f"{n}={w / total:.4g}" for n, w in zip(names, given, strict=True)) if total else ""
+                raise UserError(
+                    f"the weights of the teachers sum to {total:.6g}, not 1" + (f": give {mended}" if mended else "")
+                )
+            return given
+        if pair:
+            alpha = DEFAULT_ALPHA if self.alpha is None else self.alpha
+            return [alpha if view != SIGNAL else 1 - alpha for _, view, _ in named]
+        if self.alpha is not None:
+            raise UserError(
+                f"alpha weighs one image teacher against one signal teacher, but the teachers are {', '.join(names)}: "
+                "weigh them as NETWORK:VIEW=WEIGHT"
+            )
+        return [1 / len(named)] * len(named)
+
+    def formula(self) -> str:
+        """Write the loss with its effective numbers."""
+        teachers = " + ".join(f"{t.weight:.4g} KL({t.name})" for t in self.teachers())
+        return (
+            f"L = {1 - self.lambda_:.4g} CE + {self.lambda_:.4g} x {self.temperature:g}^2 x [{teachers}]"
+            "   (1 - lambda, lambda, T^2, weights)"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the run as JSON types."""
+        content = dataclasses.asdict(self)
+        content["lambda"] = content.pop("lambda_")
+        return json.loads(json.dumps(content))
+
+    def hash(self, data: str = "") -> str:
+        """Return the sha256 of the run and of `data`, the fingerprint of windows that come from memory."""
+        return hashlib.sha256((json.dumps(self.to_json(), sort_keys=True) + data).encode()).hexdigest()
+
+    def folder(self, data: str = "") -> Path:
+        """Return the default run directory: what the run is in words, and a hash that covers every option."""
+        words = [Path(self.data).name.split(".")[0], *self.teacher, "to", self.student]
+        slug = re.sub(r"[^a-z0-9.+-]+", "_", "-".join(words).lower())[:80]
+        return Path("runs") / f"{slug}-{self.hash(data)[:8]}"
+
+
+def _parse_teacher(text: str) -> list[tuple[str, str, float | None]]:
+    """Split NETWORK, NETWORK:VIEW or NETWORK:VIEW=WEIGHT."""
+    name, equals, weight_text = text.partition("=")
+    network, colon, view = name.partition(":")
+    parse_model(network)
+    if not colon:
+        if equals:
+            raise UserError(
+                f"teacher '{text}' means two teachers, {network}:{GAF_VIEW} and {network}:{SIGNAL}: weigh each of them, or "
+                "use alpha"
+            )
+        return [(network, GAF_VIEW, None), (network, SIGNAL, None)]
+    check_view(view)
+    if not equals:
+        return [(network, view, None)]
+    try:
+        weight = float(weight_text)
+    except ValueError:
+        weight = math.nan
+    if not 0 <= weight <= 1:
+        raise UserError(f"teacher '{text}' has the weight '{weight_text}': give a number from 0 to 1")
+    return [(network, view, weight)]

@@ -1,0 +1,66 @@
+"""Where training runs, and in which precision."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from typing import Literal, get_args
+
+import torch
+
+from distill.config import Device, Precision
+from tsimage.errors import UserError, unknown
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+"""Options of glibc's mallopt."""
+
+
+def choose_device(name: Device = "auto") -> torch.device:
+    """Return the device by name; `auto` takes CUDA, else MPS, else the CPU.
+
+    Raises
+    ------
+    UserError
+        If the device is not there.
+    """
+    if name not in get_args(Device):
+        raise unknown("device", name, get_args(Device))
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if there[kind]))
+    if not there[name]:
+        raise UserError(f"device '{name}' is not available here: use auto or {', '.join(k for k in there if there[k])}")
+    return torch.device(name)
+
+
+def choose_precision(name: Precision, device: torch.device) -> Literal["bf16", "fp32"]:
+    """Return the precision of training; `auto` takes bfloat16 autocast where the hardware computes in it."""
+    if name not in get_args(Precision):
+        raise unknown("precision", name, get_args(Precision))
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        native = torch.cuda.get_device_capability(device) >= (8, 0)
+    else:
+        native = device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return "bf16" if native else "fp32"
+
+
+def describe(device: torch.device) -> str:
+    """Name the hardware."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} {platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep freed blocks for the next step of training instead of returning them to the system.
+
+    Activations of a few MB are otherwise mapped, zeroed page by page, and unmapped in every step. It changes
+    the whole process, so only the command line calls it. Elsewhere than on glibc it does nothing.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    mallopt = ctypes.CDLL(None).mallopt
+    mallopt(_M_MMAP_MAX, 0)
+    mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)

@@ -1,0 +1,33 @@
+"""Per-channel standardisation as the first layer, so that a trained network takes raw physical units."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+class Standardize(nn.Module):
+    """Subtract a mean and divide by a standard deviation, one of each per channel; neither is trained.
+
+    Parameters
+    ----------
+    mean, std : Tensor, shape (channel,)
+        Of the TRAINING windows only; a channel without spread is only shifted.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, mean: torch.Tensor, std: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean[:, None].float())
+        self.register_buffer("std", torch.where(std > 0, std, torch.ones_like(std))[:, None].float())
+
+    @classmethod
+    def fit(cls, values: torch.Tensor) -> Standardize:
+        """Measure mean and standard deviation of windows (window, channel, time), in float64."""
+        wide = values.to("cpu", torch.float64)
+        return cls(wide.mean(dim=(0, 2)), wide.std(dim=(0, 2), correction=0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x - self.mean) / self.std

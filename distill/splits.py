@@ -1,0 +1,147 @@
+"""Who is trained on and who is tested on, and the certificate that says so."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+
+from distill.config import Part
+from tsimage.errors import UserError
+from tsimage.windows import Windows
+
+FOLDS = 5
+"""A held-out part is one of this many folds of groups, stratified by class."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Split:
+    """Windows for training and windows for evaluation.
+
+    Parameters
+    ----------
+    train, evaluation : ndarray of int64
+        Positions in the windows, ascending; disjoint.
+    part : {"test", "validation"}
+        What the evaluation part is. A validation part lies inside the training part and never touches the test part.
+    basis : str
+        In words: what kept the parts apart.
+    """
+
+    train: np.ndarray
+    evaluation: np.ndarray
+    part: Part
+    basis: str
+
+
+def split_windows(windows: Windows, part: Part = "test") -> Split:
+    """Split by the data set's own parts, else by subject, else by recording.
+
+    Parameters
+    ----------
+    windows : Windows
+    part : {"test", "validation"}
+        `validation` holds groups out of the training part, for everything that is chosen; the test part
+        is then used for nothing.
+
+    Returns
+    -------
+    Split
+
+    Raises
+    ------
+    UserError
+        If there are too few subjects and recordings to hold any out, if a class is absent from training, or
+        if the parts share raw samples.
+    """
+    everything = np.arange(len(windows))
+    if windows.split is not None:
+        odd = sorted(set(windows.split.tolist()) - {"train", "test"})
+        if odd:
+            raise UserError(f"{windows.name}: split has the part '{odd[0]}': allowed are train and test")
+        train, evaluation = everything[windows.split == "train"], everything[windows.split == "test"]
+        basis = "the data set's own split"
+        if not len(train) or not len(evaluation):
+            raise UserError(f"{windows.name}: its own split leaves {len(train)} windows to train, {len(evaluation)} to test")
+    else:
+        train, evaluation, basis = _hold_out(windows, everything)
+    if part == "validation":
+        train, evaluation, held_out = _hold_out(windows, train)
+        basis = f"{held_out}, inside the training part of {basis}"
+    split = Split(train=train, evaluation=evaluation, part=part, basis=basis)
+    for code, name in enumerate(windows.class_names):
+        if not (windows.labels[train] == code).any():
+            raise UserError(
+                f"{windows.name}: class '{name}' is absent from the training part ({basis}): leave it out with the option "
+                "classes, or add recordings of it from other people"
+            )
+    return split
+
+
+def _hold_out(windows: Windows, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
+    """Hold out one stratified fold of the groups of `index`."""
+    subjects = windows.subjects[index]
+    by_subject = len(np.unique(subjects)) > 1 and not (subjects == "").any()
+    what, groups = ("subject", subjects) if by_subject else ("recording", windows.recordings[index])
+    n_groups = len(np.unique(groups))
+    if n_groups < 2:
+        raise UserError(
+            f"{windows.name}: one recording of one person cannot be split into training and evaluation without leaking: "
+            "name the subject or recording column, or add recordings"
+        )
+    folds = StratifiedGroupKFold(n_splits=min(FOLDS, n_groups), shuffle=True, random_state=0)
+    with np.errstate(all="ignore"):
+        train, evaluation = next(folds.split(index, windows.labels[index], groups))
+    held_out = len(np.unique(groups[evaluation]))
+    return index[train], index[evaluation], f"by {what}: {held_out} of {n_groups} {what}s held out"
+
+
+def certificate(windows: Windows, split: Split) -> dict[str, Any]:
+    """Certify a split: who and what is in each part, with a hash of the window ids, and no raw sample in both.
+
+    Raises
+    ------
+    UserError
+        If a raw sample of a recording lies in both parts.
+    """
+    parts: dict[str, Any] = {}
+    for name, index in (("train", split.train), (split.part, split.evaluation)):
+        counts = np.bincount(windows.labels[index], minlength=len(windows.class_names)).tolist()
+        parts[name] = {
+            "windows": len(index),
+            "windows_by_class": dict(zip(windows.class_names, counts, strict=True)),
+            "subjects": sorted(set(windows.subjects[index].tolist()) - {""}),
+            "recordings": len(np.unique(windows.recordings[index])),
+            "ids_sha256": ids_hash(windows.ids[index]),
+        }
+    shared = sorted(set(parts["train"]["subjects"]) & set(parts[split.part]["subjects"]))
+    _check_raw_samples(windows, split)
+    return {
+        "basis": split.basis,
+        "subjects_in_both": shared if (windows.subjects != "").all() else "unknown",
+        "raw_samples_in_both": 0,
+        "parts": parts,
+    }
+
+
+def _check_raw_samples(windows: Windows, split: Split) -> None:
+    for recording in np.intersect1d(windows.recordings[split.train], windows.recordings[split.evaluation]):
+        train = split.train[windows.recordings[split.train] == recording]
+        other = split.evaluation[windows.recordings[split.evaluation] == recording]
+        overlap = (windows.start[train][:, None] < windows.stop[other]) & (
+            windows.start[other] < windows.stop[train][:, None]
+        )
+        if overlap.any():
+            i, j = np.argwhere(overlap)[0]
+            raise UserError(
+                f"{windows.name}: windows '{windows.ids[train[i]]}' (train) and '{windows.ids[other[j]]}' ({split.part}) "
+                "share raw samples: split by subject or recording, not by window"
+            )
+
+
+def ids_hash(ids: np.ndarray) -> str:
+    """Return the sha256 of window ids in their order."""
+    return hashlib.sha256("\n".join(ids.tolist()).encode()).hexdigest()

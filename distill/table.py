@@ -1,0 +1,124 @@
+"""Results folded into a table of mean and sample standard deviation over seeds."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from scipy import stats
+
+MIN_N = 3
+"""Below this many values no deviation and no interval is given."""
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Return mean, sample standard deviation (ddof 1), half-width of the 95 % t interval, and n.
+
+    Deviation and interval are NaN below three values.
+
+    Examples
+    --------
+    >>> round(spread([63.0491, 63.3270, 62.9797])["sd"], 4)
+    0.1838
+    """
+    n = len(values)
+    enough = n >= MIN_N
+    sd = float(np.std(values, ddof=1)) if enough else float("nan")
+    half = float(stats.t.ppf(0.975, n - 1)) * sd / n**0.5 if enough else float("nan")
+    return {"mean": float(np.mean(values)), "sd": sd, "ci95": half, "n": n}
+
+
+def table(result: dict[str, Any], metric: str = "accuracy") -> pd.DataFrame:
+    """Fold a `result.json` into one row per model: teachers, the student from scratch, the distilled student.
+
+    Parameters
+    ----------
+    result : dict
+        As read from `result.json`.
+    metric : {"accuracy", "balanced_accuracy", "macro_f1"}
+
+    Returns
+    -------
+    DataFrame
+        Columns `role`, `network`, `view`, `weight` (of a teacher), `parameters`, `mean`, `sd`, `ci95`, `n`,
+        `seeds` (seed to value), and for the distilled student `difference`, `difference_sd`,
+        `difference_ci95`: to the student from scratch, paired by seed. All in percent.
+    """
+    rows = []
+    scratch = next(m for m in result["models"] if m["role"] == "scratch")
+    for model in result["models"]:
+        values = {seed: 100 * scores[metric] for seed, scores in model["seeds"].items()}
+        row = {key: model[key] for key in ("role", "network", "view", "weight", "parameters")}
+        row |= spread(list(values.values())) | {"seeds": values}
+        if model["role"] == "student":
+            paired = spread([values[seed] - 100 * scratch["seeds"][seed][metric] for seed in values])
+            row |= {
+                "difference": paired["mean"],
+                "difference_sd": paired["sd"],
+                "difference_ci95": paired["ci95"],
+            }
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def format_table(result: dict[str, Any]) -> str:
+    """Write the table as text, with the formula of the loss and what +- means."""
+    frame = table(result)
+    f1 = table(result, "macro_f1")
+    title = f"{result['data']}: accuracy in % on the {result['part']} part ({result['windows'][result['part']]:,} windows)"
+    grid = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    for name, justify in (
+        ("model", "left"),
+        ("sees", "left"),
+        ("weight", "right"),
+        ("parameters", "right"),
+        ("accuracy", "right"),
+        ("n", "right"),
+        ("by seed", "left"),
+        ("macro-F1", "right"),
+        ("student - scratch, paired by seed", "left"),
+    ):
+        grid.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    titles = {"teacher": "teacher {}", "scratch": "{} from scratch", "student": "{} distilled"}
+    for (_, row), (_, row_f1) in zip(frame.iterrows(), f1.iterrows(), strict=True):
+        difference = ""
+        if row["role"] == "student":
+            difference = _plus_minus(row["difference"], row["difference_sd"], sign=True)
+            if row["n"] >= MIN_N:
+                low, high = (row["difference"] + s * row["difference_ci95"] for s in (-1, 1))
+                difference += f"  (95 % interval {low:+.2f} to {high:+.2f})"
+        grid.add_row(
+            titles[row["role"]].format(row["network"]),
+            row["view"],
+            f"{row['weight']:.2f}" if row["role"] == "teacher" else "",
+            f"{row['parameters']:,}",
+            _plus_minus(row["mean"], row["sd"]),
+            str(row["n"]),
+            " ".join(f"{value:.2f}" for value in row["seeds"].values()),
+            f"{row_f1['mean']:.2f}",
+            difference,
+        )
+    text = io.StringIO()
+    Console(file=text, width=200, color_system=None).print(grid)
+    lines = [line.rstrip() for line in text.getvalue().splitlines()]
+    seeds = ", ".join(result["models"][-1]["seeds"])
+    lines += [
+        f"{result['formula']}",
+        f"+- is the sample standard deviation (ddof 1) over seeds {seeds}; none is given below n = {MIN_N}. "
+        "The last epoch counts.",
+        f"Split: {result['split']['basis']}.",
+    ]
+    if result["part"] == "validation":
+        lines.append("This is the validation part, for choosing settings: report the test part (evaluate test).")
+    return "\n".join(lines)
+
+
+def _plus_minus(mean: float, sd: float, sign: bool = False) -> str:
+    text = f"{mean:+.2f}" if sign else f"{mean:.2f}"
+    return text if np.isnan(sd) else f"{text} +- {sd:.2f}"
