@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from distill.config import Run
     from distill.models import build_model
-    from distill.run import Result, run
+    from distill.runner import Result, run
 
-_HOME = {"Result": "run", "Run": "config", "build_model": "models", "run": "run"}
+_HOME = {"Result": "runner", "Run": "config", "build_model": "models", "run": "runner"}
 
 __all__ = ["Result", "Run", "build_model", "run"]
 

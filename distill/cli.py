@@ -15,6 +15,7 @@ from tsimage.cli import main_for
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the `distill` command."""
+
     def run(
         config: Annotated[Run, tyro.conf.arg(name="")],
         out: Path | None = None,
@@ -43,7 +44,7 @@ def _run(config: Run, out: Path | None, dry_run: bool) -> None:
 
     from distill.device import describe, keep_freed_memory
     from distill.progress import Plain, Silent, Terminal
-    from distill.run import Plan, estimate, execute
+    from distill.runner import Plan, estimate, execute
 
     console = Console()
     progress: Silent = Terminal(console) if console.is_terminal else Plain(sys.stdout)
@@ -72,8 +73,12 @@ def _run(config: Run, out: Path | None, dry_run: bool) -> None:
     if dry_run:
         times = estimate(plan)
         for number, (training, seconds) in enumerate(times, start=1):
-            progress.say(f"[{number}/{len(times)}] {training.title}  {config.epochs} epochs, about {_duration(seconds)}")
-        progress.say(f"In all about {_duration(sum(s for _, s in times))}, from timing a few steps of each; nothing was trained.")
+            progress.say(
+                f"[{number}/{len(times)}] {training.title}  {config.epochs} epochs, about {_duration(seconds)}"
+            )
+        progress.say(
+            f"In all about {_duration(sum(s for _, s in times))}, from timing a few steps of each; nothing was trained."
+        )
         return
     result = execute(plan, progress)
     if result.was_finished:

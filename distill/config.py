@@ -148,7 +148,9 @@ class Run:
         pair = len(named) == 2 and images == 1
         if given:
             if self.alpha is not None:
-                raise UserError("alpha and weights of teachers (NETWORK:VIEW=WEIGHT) say the same thing: give one of them")
+                raise UserError(
+                    "alpha and weights of teachers (NETWORK:VIEW=WEIGHT) say the same thing: give one of them"
+                )
             if len(given) < len(named):
                 raise UserError(
                     f"{len(given)} of {len(named)} teachers have a weight: weigh all of them ({', '.join(names)}) or none"

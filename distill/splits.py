@@ -65,7 +65,9 @@ def split_windows(windows: Windows, part: Part = "test") -> Split:
         train, evaluation = everything[windows.split == "train"], everything[windows.split == "test"]
         basis = "the data set's own split"
         if not len(train) or not len(evaluation):
-            raise UserError(f"{windows.name}: its own split leaves {len(train)} windows to train, {len(evaluation)} to test")
+            raise UserError(
+                f"{windows.name}: its own split leaves {len(train)} windows to train, {len(evaluation)} to test"
+            )
     else:
         train, evaluation, basis = _hold_out(windows, everything)
     if part == "validation":

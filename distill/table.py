@@ -71,7 +71,9 @@ def format_table(result: dict[str, Any]) -> str:
     """Write the table as text, with the formula of the loss and what +- means."""
     frame = table(result)
     f1 = table(result, "macro_f1")
-    title = f"{result['data']}: accuracy in % on the {result['part']} part ({result['windows'][result['part']]:,} windows)"
+    title = (
+        f"{result['data']}: accuracy in % on the {result['part']} part ({result['windows'][result['part']]:,} windows)"
+    )
     grid = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for name, justify in (
         ("model", "left"),

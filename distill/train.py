@@ -134,7 +134,7 @@ def train(
     """
     device = samples.values.device
     if device.type != "mps" and view.dims == 2:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model.to(memory_format=torch.channels_last)
     model.train()
     optimizer = torch.optim.SGD(
         model.parameters(),

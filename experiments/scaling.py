@@ -2,8 +2,8 @@
 
     TSIMAGE_DATA=../shared/data python experiments/scaling.py
 
-HAPT, six basic activities, three accelerometer axes, windows of 128 at 50 Hz; 17 of the 21 official training
-subjects train, 4 validate, and the official test subjects are not touched. Teacher WRN16-1 on 32 x 32 GASF images
+HAPT, six basic activities, three accelerometer axes, windows of 128 at 50 Hz; 16 of the 21 official training
+subjects train, 5 validate, and the official test subjects are not touched. Teacher WRN16-1 on 32 x 32 GASF images
 under each scaling; student 1-D WRN16-1 from scratch and distilled from that teacher alone. Three seeds, 20 epochs.
 Writes `experiments/results/scaling.csv`; about 7 minutes for each scaling on two cores. It chose the default of
 `--scaling`.
@@ -19,7 +19,7 @@ import pandas as pd
 import distill
 from distill.device import keep_freed_memory
 from distill.progress import Plain
-from distill.run import Plan, execute
+from distill.runner import Plan, execute
 from tsimage import ReadOptions
 
 SCALINGS = ("fixed", "window", "fixed:g=4")

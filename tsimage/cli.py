@@ -5,14 +5,133 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tsimage.errors import UserError
+from tsimage.imager import Imager
+from tsimage.readers import ReadOptions
+
+if TYPE_CHECKING:
+    from tsimage.windows import Windows
+
+Flat = tyro.conf.arg(name="")
 
 
-def main_for(program: str, description: str, commands: dict[str, Callable[..., Any]], args: Sequence[str] | None) -> None:
+def convert(
+    input: Annotated[str, tyro.conf.Positional],
+    output: Annotated[Path, tyro.conf.Positional],
+    images: Annotated[Imager, Flat],
+    read: Annotated[ReadOptions, Flat],
+    overwrite: bool = False,
+    debug: bool = False,
+) -> None:
+    """Cut recordings into windows, paint them, and write an image store.
+
+    The store is a folder with manifest.json, images.npy (a memory map) and labels.csv.
+
+    Args:
+        input: data set of the catalogue (see tsimage datasets), or a file or folder of recordings or windows.
+        output: folder to make; it appears when it is complete.
+        images: which images.
+        read: what to read and how to cut it.
+        overwrite: replace an image store that is there already.
+        debug: show the traceback of an error.
+    """
+    from tsimage.convert import convert as convert_windows
+
+    windows = _load(input, read)
+    columns = (TextColumn("painting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("painting", total=len(windows))
+        store = convert_windows(
+            windows,
+            output,
+            images,
+            overwrite=overwrite,
+            options=ReadOptions(constant="flag"),  # constant windows were dealt with when they were read
+            on_progress=lambda done, _: bar.update(task, completed=done),
+        )
+    if images.scaling != "window" and {"gasf", "gadf"} & set(images.fields):
+        _say(f"scaling {images.scaling}: {100 * store.manifest['clipped_share']:.2f} % of samples clipped")
+    _say(str(store))
+
+
+def show(
+    input: Annotated[str, tyro.conf.Positional],
+    output: Annotated[Path, tyro.conf.Positional],
+    images: Annotated[Imager, Flat],
+    read: Annotated[ReadOptions, Flat],
+    pick: str = "0",
+    per_class: int | None = None,
+    debug: bool = False,
+) -> None:
+    """Draw one window, its axes and its images, or a contact sheet of every class, as PNG.
+
+    Args:
+        input: data set of the catalogue, or a file or folder of recordings or windows.
+        output: picture to write, ending in .png.
+        images: which images.
+        read: what to read and how to cut it.
+        pick: the window to draw, by position (0 is the first) or id.
+        per_class: draw a contact sheet with this many windows of each class instead.
+        debug: show the traceback of an error.
+    """
+    from tsimage.gallery import draw_sheet, draw_window, find_window
+
+    if output.suffix != ".png":
+        raise UserError(f"output '{output}' is not allowed: the name of the picture must end in .png")
+    if per_class is not None and per_class < 1:
+        raise UserError(f"per-class {per_class} is not allowed: show at least 1 window of each class")
+    windows = _load(input, read)
+    if per_class is None:
+        figure = draw_window(windows, find_window(windows, pick), images)
+    else:
+        figure = draw_sheet(windows, images, per_class)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(output)
+    _say(f"wrote {output}")
+
+
+def datasets(debug: bool = False) -> None:
+    """List the data sets of the catalogue.
+
+    Args:
+        debug: show the traceback of an error.
+    """
+    from tsimage.datasets import CATALOGUE, DATA_VARIABLE
+
+    for entry in CATALOGUE.values():
+        _say(f"{entry.name}: {entry.summary}; {entry.citation}; licence: {entry.licence}")
+    _say(f"Sets that are not bundled are looked for in the folder that {DATA_VARIABLE} names.")
+
+
+def _load(data: str, read: ReadOptions) -> Windows:
+    from tsimage.datasets import load
+
+    windows = load(data, read)
+    _say(str(windows))
+    if windows.cut_report is not None:
+        _say(str(windows.cut_report))
+    constant = int(windows.constant_channels().any(axis=1).sum())
+    if constant:
+        _say(f"{constant} windows with a constant channel are flagged")
+    return windows
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def main_for(
+    program: str, description: str, commands: dict[str, Callable[..., Any]], args: Sequence[str] | None
+) -> None:
     """Run one of `commands`; a user's mistake is one sentence on stderr and exit code 2.
 
     `--debug` shows the traceback instead. Interrupting exits with 130.
@@ -33,3 +152,9 @@ def main_for(program: str, description: str, commands: dict[str, Callable[..., A
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the `tsimage` command."""
+    commands: dict[str, Callable[..., Any]] = {"convert": convert, "show": show, "datasets": datasets}
+    main_for("tsimage", "Time-series imaging for wearable sensors.", commands, args)

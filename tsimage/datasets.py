@@ -119,7 +119,9 @@ def _chosen(windows: Windows, options: ReadOptions) -> Windows:
     if options.constant == "drop":
         windows = windows.select(~constant.any(axis=1))
     if not len(windows):
-        raise UserError(f"{windows.name}: no window is left after choosing channels, classes and dropping constant ones")
+        raise UserError(
+            f"{windows.name}: no window is left after choosing channels, classes and dropping constant ones"
+        )
     return windows
 
 

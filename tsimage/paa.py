@@ -7,6 +7,7 @@ Databases", Knowledge and Information Systems 3 (2001).
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -75,7 +76,7 @@ def averaging_matrix(length: int, size: int, segmentation: Segmentation = "pyts"
     """
     bounds = segment_bounds(length, size, segmentation)
     matrix = np.zeros((length, size))
-    for segment, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+    for segment, (start, stop) in enumerate(pairwise(bounds)):
         matrix[start:stop, segment] = 1.0 / (stop - start)
     matrix.flags.writeable = False
     return matrix

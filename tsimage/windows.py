@@ -152,7 +152,7 @@ class Windows:
                 f"{self.name}: window id '{values[counts > 1][0]}' occurs more than once: "
                 "give each recording its own id"
             )
-        if n and not (0 <= self.labels.min() and self.labels.max() < len(self.class_names)):
+        if n and (self.labels.min() < 0 or self.labels.max() >= len(self.class_names)):
             raise UserError(
                 f"{self.name}: labels {self.labels.min()} to {self.labels.max()} are outside the "
                 f"{len(self.class_names)} classes: labels count from 0"
@@ -230,9 +230,9 @@ class Windows:
         for field in sorted(f.name for f in fields(self) if f.name not in ("name", "cut_report")):
             value = getattr(self, field)
             if isinstance(value, np.ndarray):
-                data = value if value.dtype.kind in "fi" else "\0".join(value.tolist())
+                numbers = value.dtype.kind in "fi"
+                digest.update(value.tobytes() if numbers else "\0".join(value.tolist()).encode())
                 value = f"{value.shape}{value.dtype.kind}"
-                digest.update(data.encode() if isinstance(data, str) else np.ascontiguousarray(data))
             digest.update(f"|{field}={value}|".encode())
         return digest.hexdigest()
 
@@ -241,19 +241,9 @@ class Windows:
         path = Path(path)
         if path.suffix != ".npz":
             raise UserError(f"cannot save windows as '{path}': the name must end in .npz")
-        columns = {f: getattr(self, f) for f in _PER_WINDOW if getattr(self, f) is not None}
-        arrays = {k: v.astype(str) if v.dtype.kind in "OT" else v for k, v in columns.items()}
-        rate = {} if self.rate_hz is None else {"rate_hz": np.array(self.rate_hz)}
-        np.savez_compressed(
-            path,
-            values=self.values,
-            channels=np.array(self.channels),
-            units=np.array(self.units),
-            class_names=np.array(self.class_names),
-            name=np.array(self.name),
-            **rate,
-            **arrays,
-        )
+        stored = ("values", "channels", "units", "class_names", "name", "rate_hz", *_PER_WINDOW)
+        arrays: dict[str, Any] = {f: np.asarray(getattr(self, f)) for f in stored if getattr(self, f) is not None}
+        np.savez_compressed(path, **arrays)
         return path
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -99,18 +99,17 @@ def _recordings(file: Path, name: str, options: ReadOptions) -> list[Recording]:
             f"({int(missing.sum())} of {len(frame)} rows have none): label these rows or pass drop-unlabelled"
         )
     labels = _text(labels).where(~missing, "")
-    keys = [_text(frame[c]).str.strip() for c in (options.subject, options.recording) if c is not None]
-    for key in keys:
-        blank = frame[key.name].isna() | (key == "")
+    by = [column for column in (options.subject, options.recording) if column is not None]
+    for column in by:
+        blank = frame[column].isna() | (_text(frame[column]) == "")
         if blank.any():
-            raise UserError(f"{file}, {_line(file, int(np.argmax(blank)))}: column '{key.name}' is empty: fill it")
-    groups: dict[Any, Any] = (
-        {(): np.arange(len(frame))} if not keys else pd.DataFrame(dict(enumerate(keys))).groupby([*range(len(keys))]).indices
-    )
+            raise UserError(f"{file}, {_line(file, int(np.argmax(blank)))}: column '{column}' is empty: fill it")
+    rows_of = frame[by].apply(_text).groupby(by).indices if by else {(): np.arange(len(frame))}
     times = None if options.time is None else _seconds(file, frame[options.time], options.time_unit or "s")
     recordings = []
-    for key, rows in groups.items():
-        key = key if isinstance(key, tuple) else (key,)
+    for group, where in rows_of.items():
+        rows = np.asarray(where)
+        key = group if isinstance(group, tuple) else (group,)
         rate, breaks = _clock(file, None if times is None else times[rows], rows, options.rate)
         text = labels.to_numpy()[rows]
         edges = np.flatnonzero((text[1:] != text[:-1]) | breaks) + 1
@@ -124,9 +123,7 @@ def _recordings(file: Path, name: str, options: ReadOptions) -> list[Recording]:
                 units=options.units_for(len(options.channels), None),
                 rate_hz=rate,
                 segments=tuple(
-                    Segment(start=a, stop=b, label=str(text[a]))
-                    for a, b in zip(bounds[:-1], bounds[1:], strict=True)
-                    if text[a] != ""
+                    Segment(start=a, stop=b, label=str(text[a])) for a, b in pairwise(bounds) if text[a] != ""
                 ),
             )
         )
@@ -201,6 +198,5 @@ READER = Reader(
     name="table",
     accepts=_accepts,
     read=read_table,
-    options=CUT_OPTIONS
-    | {"label", "time", "time_unit", "rate", "subject", "recording", "units", "drop_unlabelled"},
+    options=CUT_OPTIONS | {"label", "time", "time_unit", "rate", "subject", "recording", "units", "drop_unlabelled"},
 )

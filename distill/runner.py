@@ -94,7 +94,9 @@ class Plan:
         self.run = run
         self.windows = load(run.data if windows is None else windows, run.read)
         if len(self.windows.class_names) < 2:
-            raise UserError(f"{self.windows.name}: there is only the class '{self.windows.class_names[0]}': nothing to learn")
+            raise UserError(
+                f"{self.windows.name}: there is only the class '{self.windows.class_names[0]}': nothing to learn"
+            )
         self.fingerprint = self.windows.fingerprint()
         self.folder = folder or run.folder(self.fingerprint if windows is not None else "")
         self.device = choose_device(run.device)
@@ -102,7 +104,9 @@ class Plan:
         self.split: Split = split_windows(self.windows, run.evaluate)
         self.certificate = certificate(self.windows, self.split)
         if len(self.split.train) < 2:
-            raise UserError(f"{self.windows.name}: {len(self.split.train)} window is left to train: at least 2 are needed")
+            raise UserError(
+                f"{self.windows.name}: {len(self.split.train)} window is left to train: at least 2 are needed"
+            )
         self.teachers: tuple[Teacher, ...] = run.teachers()
         for teacher in self.teachers:
             imager = run.imager(teacher.view)
@@ -334,7 +338,9 @@ def _teacher_logits(plan: Plan, teacher: Teacher, seed: int, samples: Samples) -
     logits = cached_logits(path, model, record["weights_sha256"], training.view, samples.values, samples.ids)
     if not bool(torch.isfinite(logits).all()):
         window = samples.ids[int(torch.argmin(torch.isfinite(logits).all(dim=1).int()))]
-        raise UserError(f"teacher {teacher.name}, seed {seed}: logits of window '{window}' are not finite: train it anew")
+        raise UserError(
+            f"teacher {teacher.name}, seed {seed}: logits of window '{window}' are not finite: train it anew"
+        )
     return logits.to(samples.values.device)
 
 

@@ -1,0 +1,150 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from distill.cli import main
+
+QUICK = ["--teacher", "wrn10-1", "--student", "wrn10-1", "--image-size", "8", "--epochs", "2", "--seeds", "0"]
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def fails(capsys, *args):
+    with pytest.raises(SystemExit) as stop:
+        main(["run", *args])
+    assert stop.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_run_ends_with_the_table_and_says_when_it_is_finished(capsys, tmp_path):
+    main(["run", *QUICK])
+    first = capsys.readouterr().out
+    assert "Loss of the student: L = 0.3 CE + 0.7 x 4^2 x [0.3 KL(wrn10-1:gasf) + 0.7 KL(wrn10-1:signal)]" in first
+    assert "Split: the data set's own split: 40 windows to train, 40 for test" in first
+    for row in ("teacher wrn10-1", "wrn10-1 from scratch", "wrn10-1 distilled"):
+        assert row in first
+    main(["run", *QUICK])
+    second = capsys.readouterr().out
+    assert "This run is finished; nothing was trained again." in second
+    assert first[first.index("basic-motions: accuracy") :] == second[second.index("basic-motions: accuracy") :]
+    assert len(list((tmp_path / "runs").iterdir())) == 1
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(capsys, tmp_path):
+    main(["run", *QUICK, "--dry-run"])
+    out = capsys.readouterr().out
+    assert "[1/4] seed 0  teacher wrn10-1:gasf  2 epochs, about " in out
+    assert "[4/4] seed 0  distilled wrn10-1:signal  2 epochs, about " in out
+    assert "nothing was trained" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_out_and_view_by_view_teachers(tmp_path):
+    teachers = ["wrn10-1:gasf=0.5", "wrn10-1:signal=0.3", "wrn10-1:gasf+gadf+mtf=0.2"]
+    options = ["--teacher", *teachers, "--image-size", "8", "--epochs", "1", "--seeds", "3", "--lambda", "0.5"]
+    main(["run", *options, "--out", "here"])
+    about = json.loads((tmp_path / "here" / "run.json").read_text())
+    assert about["teachers"] == {"wrn10-1:gasf": 0.5, "wrn10-1:signal": 0.3, "wrn10-1:gasf+gadf+mtf": 0.2}
+    result = json.loads((tmp_path / "here" / "result.json").read_text())
+    assert [m["role"] for m in result["models"]] == ["teacher"] * 3 + ["scratch", "student"]
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["--data", "basic-motion"], "unknown data set or path 'basic-motion': did you mean 'basic-motions'?"),
+        (["--teacher", "wrm28-3"], "unknown network 'wrm28-3': did you mean 'wrn28-3'?"),
+        (["--teacher", "wrn28-3:gaf"], "unknown view 'gaf': did you mean 'gasf'?"),
+        (["--student", "wrn20-1"], "depth 20 is no WRN depth"),
+        (["--lambda", "2"], "lambda 2.0 is not allowed"),
+        (["--alpha", "-1"], "alpha -1.0 is not allowed"),
+        (["--temperature", "0"], "temperature 0.0 is not allowed"),
+        (["--image-size", "101"], "image size 101 does not fit windows of 100 samples"),
+        (["--channels", "ac-x"], "unknown channel 'ac-x': did you mean 'acc-x'?"),
+        (["--classes", "Runing"], "unknown class 'Runing': did you mean 'Running'?"),
+        (["--classes", "Running"], "basic-motions: there is only the class 'Running': nothing to learn"),
+        (["--window", "128"], "data set 'basic-motions' cannot use the option window"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(capsys, tmp_path, args, sentence):
+    error = fails(capsys, *args)
+    assert error.startswith(f"distill: {sentence}")
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_debug_shows_the_traceback():
+    from tsimage.errors import UserError
+
+    with pytest.raises(UserError):
+        main(["run", "--lambda", "2", "--debug"])
+
+
+def test_a_folder_of_csv_files_trains_by_subject(capsys, tmp_path):
+    rng = np.random.default_rng(0)
+    (tmp_path / "data").mkdir()
+    for person in ("ann", "bob", "cy"):
+        label = np.repeat(["sit", "walk"], 200)
+        wave = np.where(label == "walk", np.sin(np.arange(400)), 0.0)
+        pd.DataFrame(
+            {
+                "t": np.arange(400) / 50,
+                "x": wave + rng.normal(size=400) / 10,
+                "y": wave + rng.normal(size=400) / 10,
+                "activity": label,
+                "who": person,
+            }
+        ).to_csv(tmp_path / "data" / f"{person}.csv", index=False)
+    columns = ["--time", "t", "--channels", "x", "y", "--label", "activity", "--subject", "who", "--units", "g"]
+    main(["run", "--data", "data", *columns, "--window", "1s", *QUICK])
+    out = capsys.readouterr().out
+    assert "3 recordings of 1,200 samples: 1,200 in windows" in out
+    assert "by subject: 1 of 3 subjects held out" in out
+    assert "wrn10-1 distilled" in out
+    assert "unknown channel column in" in fails(
+        capsys, "--data", "data", "--channels", "xx", *columns[5:], "--window", "1s", "--time", "t"
+    )
+
+
+def test_hapt_is_found_through_the_environment_variable(capsys, data_dir):
+    classes = ["--classes", "SITTING", "LAYING", "--channels", "acc*"]
+    main(
+        [
+            "run",
+            "--data",
+            "hapt",
+            *classes,
+            *QUICK,
+            "--epochs",
+            "1",
+            "--batch-size",
+            "256",
+            "--teacher",
+            "wrn10-1:signal",
+        ]
+    )
+    out = capsys.readouterr().out
+    assert "30 subjects" in out
+    assert "teacher wrn10-1" in out
+
+
+def test_help_loads_no_torch_and_few_modules():
+    code = (
+        "import sys\n"
+        "from distill.cli import main\n"
+        "try:\n    main(['run', '--help'])\n"
+        "except SystemExit:\n    pass\n"
+        "print(*sorted(sys.modules), sep='\\n', file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules = set(done.stderr.split())
+    assert "--teacher" in done.stdout
+    assert not modules & {"torch", "torchvision", "pyts", "numba", "pandas", "sklearn", "scipy", "matplotlib"}
+    assert len(modules) < 550

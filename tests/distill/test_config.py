@@ -1,0 +1,143 @@
+import json
+
+import pytest
+
+from distill import Run
+from distill.views import check_view
+from tsimage import ReadOptions
+from tsimage.errors import UserError
+
+
+def names(run):
+    return {t.name: round(t.weight, 6) for t in run.teachers()}
+
+
+def test_a_network_alone_means_its_gaf_and_its_signal_teacher():
+    assert names(Run()) == {"wrn28-3:gasf": 0.3, "wrn28-3:signal": 0.7}
+    assert names(Run(alpha=0.9)) == {"wrn28-3:gasf": 0.9, "wrn28-3:signal": 0.1}
+
+
+def test_alpha_weighs_the_image_teacher_in_either_order():
+    assert names(Run(teacher=("wrn16-1:signal", "wrn16-3:gadf+mtf"), alpha=0.2)) == {
+        "wrn16-1:signal": 0.8,
+        "wrn16-3:gadf+mtf": 0.2,
+    }
+
+
+def test_one_and_three_teachers_weigh_the_same_unless_told():
+    assert names(Run(teacher=("wrn16-1:mtf",))) == {"wrn16-1:mtf": 1.0}
+    three = ("wrn28-3:gasf", "wrn16-3:signal", "wrn16-1:gasf+gadf+mtf")
+    assert set(names(Run(teacher=three)).values()) == {round(1 / 3, 6)}
+    weighed = tuple(f"{t}={w}" for t, w in zip(three, (0.5, 0.3, 0.2), strict=True))
+    assert list(names(Run(teacher=weighed)).values()) == [0.5, 0.3, 0.2]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lambda_": 1.5}, "lambda 1.5 is not allowed: it is the weight of distillation, from 0 to 1"),
+        ({"lambda_": float("nan")}, "lambda nan is not allowed: it is the weight of distillation, from 0 to 1"),
+        ({"alpha": -0.1}, "alpha -0.1 is not allowed: it is the weight of the image teacher, from 0 to 1"),
+        ({"temperature": 0.0}, "temperature 0.0 is not allowed: it must be positive"),
+        ({"epochs": 0}, "epochs 0 is not allowed: it must be positive"),
+        ({"batch_size": 1}, "batch-size 1 is not allowed: batch normalisation needs at least 2 windows"),
+        ({"seeds": (1, 1)}, "seeds [1, 1] are not allowed: give at least one, each once"),
+        ({"teacher": ()}, "no teacher is named: give at least one, as wrn28-3 or wrn28-3:gasf"),
+        (
+            {"teacher": ("wrn28-3:gafs",)},
+            "unknown view 'gafs': did you mean 'gasf'? "
+            "Valid: signal, gasf, gadf, mtf, or several images joined by +, as gasf+gadf+mtf",
+        ),
+        (
+            {"teacher": ("wrn28-3", "wrn28-3:gasf")},
+            "teacher 'wrn28-3:gasf' is named twice: name it once and give it the weight of both",
+        ),
+        (
+            {"teacher": ("wrn28-3=0.5",)},
+            "teacher 'wrn28-3=0.5' means two teachers, wrn28-3:gasf and wrn28-3:signal: weigh each of them, or use alpha",
+        ),
+        (
+            {"teacher": ("wrn28-3:gasf=0.5", "wrn28-3:signal")},
+            "1 of 2 teachers have a weight: weigh all of them (wrn28-3:gasf, wrn28-3:signal) or none",
+        ),
+        (
+            {"teacher": ("wrn28-3:gasf=0.5", "wrn28-3:signal=0.3")},
+            "the weights of the teachers sum to 0.8, not 1: give wrn28-3:gasf=0.625, wrn28-3:signal=0.375",
+        ),
+        (
+            {"teacher": ("wrn28-3:gasf=x",)},
+            "teacher 'wrn28-3:gasf=x' has the weight 'x': give a number from 0 to 1",
+        ),
+        (
+            {"teacher": ("wrn28-3:gasf=0.5", "wrn28-3:signal=0.5"), "alpha": 0.3},
+            "alpha and weights of teachers (NETWORK:VIEW=WEIGHT) say the same thing: give one of them",
+        ),
+        (
+            {"teacher": ("wrn28-3:gasf",), "alpha": 0.3},
+            "alpha weighs one image teacher against one signal teacher, but the teachers are wrn28-3:gasf: "
+            "weigh them as NETWORK:VIEW=WEIGHT",
+        ),
+        (
+            {"student": "wrn17-1"},
+            "depth 17 is no WRN depth: it must be 6 n + 4 with n >= 1 blocks in each group; nearest: 16 and 22",
+        ),
+        (
+            {"scaling": "fixd"},
+            "unknown scaling 'fixd': did you mean 'fixed'? Valid: fixed, window, fixed:UNIT=HALFWIDTH,...",
+        ),
+    ],
+)
+def test_impossible_runs_are_refused_in_one_sentence(options, message):
+    with pytest.raises(UserError) as error:
+        Run(**options)
+    assert str(error.value) == message
+
+
+def test_formula_shows_effective_numbers_by_teacher():
+    assert (
+        Run(alpha=0.25, lambda_=0.6, temperature=2)
+        .formula()
+        .startswith("L = 0.4 CE + 0.6 x 2^2 x [0.25 KL(wrn28-3:gasf) + 0.75 KL(wrn28-3:signal)]")
+    )
+
+
+def test_every_option_changes_the_hash_and_so_the_folder():
+    changes = {
+        "teacher": ("wrn16-1",),
+        "student": "wrn16-3",
+        "data": "hapt",
+        "read": ReadOptions(channels=("acc*",)),
+        "lambda_": 0.5,
+        "temperature": 3.0,
+        "alpha": 0.4,
+        "image_size": 48,
+        "scaling": "window",
+        "bins": 4,
+        "epochs": 3,
+        "batch_size": 32,
+        "learning_rate": 0.1,
+        "weight_decay": 0.0,
+        "seeds": (0, 1),
+        "shared_teachers": True,
+        "evaluate": "validation",
+        "device": "cpu",
+        "precision": "fp32",
+    }
+    assert set(changes) == set(Run.__dataclass_fields__)
+    hashes = {Run().hash(), *(Run(**{name: value}).hash() for name, value in changes.items())}
+    assert len(hashes) == len(changes) + 1
+    assert Run().folder() == Run().folder()
+
+
+def test_json_calls_lambda_by_its_name():
+    content = Run(read=ReadOptions(channels=("acc*",))).to_json()
+    assert content["lambda"] == 0.7
+    assert content["read"]["channels"] == ["acc*"]
+    json.dumps(content, allow_nan=False)
+
+
+def test_views_are_the_signal_and_every_stack():
+    for name in ("signal", "gasf", "gadf", "mtf", "gasf+gadf+mtf"):
+        assert check_view(name) == name
+    with pytest.raises(UserError, match="names an image twice"):
+        check_view("gasf+gasf")

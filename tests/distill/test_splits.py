@@ -1,0 +1,122 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from distill.splits import certificate, ids_hash, split_windows
+from tsimage.errors import UserError
+from tsimage.windows import Windows
+
+
+def make(n_subjects=6, per_subject=8, n_classes=2, length=10, subjects=True, step=10):
+    n = n_subjects * per_subject
+    people = np.repeat([f"s{i}" for i in range(n_subjects)], per_subject)
+    start = np.tile(np.arange(per_subject) * step, n_subjects)
+    rng = np.random.default_rng(0)
+    return Windows(
+        values=rng.normal(size=(n, 2, length)).astype(np.float32),
+        channels=("x", "y"),
+        units=("g", "g"),
+        rate_hz=10.0,
+        labels=np.arange(n) % n_classes,
+        class_names=tuple(f"class{c}" for c in range(n_classes)),
+        subjects=people if subjects else np.full(n, ""),
+        recordings=np.char.add("r", people),
+        start=start,
+        stop=start + length,
+        ids=np.array([f"{p}:{s}" for p, s in zip(people, start, strict=True)]),
+        name="toy",
+    )
+
+
+def test_own_split_is_kept():
+    windows = make()
+    own = np.where(np.arange(len(windows)) < 24, "train", "test")
+    split = split_windows(replace(windows, split=own))
+    assert (split.train == np.arange(24)).all()
+    assert (split.evaluation == np.arange(24, 48)).all()
+    assert split.basis == "the data set's own split"
+
+
+@pytest.mark.parametrize(("subjects", "what"), [(True, "subject"), (False, "recording")])
+def test_held_out_groups_are_whole_and_disjoint(subjects, what):
+    windows = make(subjects=subjects)
+    split = split_windows(windows)
+    groups = windows.subjects if subjects else windows.recordings
+    assert not set(groups[split.train]) & set(groups[split.evaluation])
+    assert sorted([*split.train, *split.evaluation]) == list(range(len(windows)))
+    assert split.basis.startswith(f"by {what}: ")
+
+
+def test_validation_lies_inside_training_and_leaves_the_test_part_alone():
+    windows = make(n_subjects=10)
+    test = split_windows(windows)
+    validation = split_windows(windows, "validation")
+    inside = {*validation.train, *validation.evaluation}
+    assert inside == set(test.train)
+    assert not set(windows.subjects[validation.train]) & set(windows.subjects[validation.evaluation])
+    assert not inside & set(test.evaluation)
+
+
+def test_every_split_is_the_same_each_time():
+    a, b = split_windows(make()), split_windows(make())
+    assert (a.train == b.train).all()
+    assert (a.evaluation == b.evaluation).all()
+
+
+def test_class_absent_from_training_is_refused():
+    windows = make()
+    labels = np.where(windows.subjects == "s5", 1, 0)
+    own = np.where(windows.subjects == "s5", "test", "train")
+    with pytest.raises(UserError) as error:
+        split_windows(replace(windows, labels=labels, split=own))
+    assert str(error.value) == (
+        "toy: class 'class1' is absent from the training part (the data set's own split): leave it out with the option "
+        "classes, or add recordings of it from other people"
+    )
+
+
+def test_one_recording_of_one_person_cannot_be_split():
+    with pytest.raises(UserError, match="one recording of one person cannot be split"):
+        split_windows(make(n_subjects=1))
+
+
+def test_shared_raw_samples_are_found_and_named():
+    windows = make(step=5)  # half overlap
+    own = np.where(np.arange(len(windows)) % 4 > 1, "test", "train")
+    windows = replace(windows, split=own)
+    with pytest.raises(UserError) as error:
+        certificate(windows, split_windows(windows))
+    assert str(error.value) == (
+        "toy: windows 's0:5' (train) and 's0:10' (test) share raw samples: split by subject or recording, not by window"
+    )
+
+
+def test_certificate_says_who_is_where():
+    windows = make()
+    split = split_windows(windows)
+    made = certificate(windows, split)
+    assert made["raw_samples_in_both"] == 0
+    assert made["subjects_in_both"] == []
+    train = made["parts"]["train"]
+    assert train["windows"] == len(split.train) == sum(train["windows_by_class"].values())
+    assert set(train["subjects"]) | set(made["parts"]["test"]["subjects"]) == set(windows.subjects)
+    assert train["ids_sha256"] == ids_hash(windows.ids[split.train])
+    assert train["ids_sha256"] != made["parts"]["test"]["ids_sha256"]
+
+
+def test_unknown_subjects_are_called_unknown():
+    windows = make(subjects=False)
+    assert certificate(windows, split_windows(windows))["subjects_in_both"] == "unknown"
+
+
+def test_official_hapt_split_is_by_subject(hapt):
+    split = split_windows(hapt)
+    made = certificate(hapt, split)
+    assert (len(split.train), len(split.evaluation)) == (7767, 3162)
+    assert made["subjects_in_both"] == []
+    assert len(made["parts"]["train"]["subjects"]) == 21
+    assert len(made["parts"]["test"]["subjects"]) == 9
+    validation = certificate(hapt, split_windows(hapt, "validation"))
+    assert set(validation["parts"]["validation"]["subjects"]) < set(made["parts"]["train"]["subjects"])
+    assert validation["subjects_in_both"] == []

@@ -1,0 +1,102 @@
+import math
+
+import pytest
+
+from distill.evaluate import metrics
+from distill.table import format_table, spread, table
+
+TRIPLES = [
+    ((63.0491, 63.3270, 62.9797), 0.1838),
+    ((64.0389, 63.9521, 63.9173), 0.0626),
+    ((63.2922, 64.0042, 63.3096), 0.4061),
+]
+
+
+@pytest.mark.parametrize(("values", "sd"), TRIPLES)
+def test_published_triples_give_the_sample_deviation(values, sd):
+    assert round(spread(values)["sd"], 4) == sd
+
+
+def test_interval_is_students_t():
+    made = spread([1.0, 2.0, 3.0])
+    assert made["mean"] == 2.0
+    assert made["ci95"] == pytest.approx(4.302652729749 / math.sqrt(3))
+
+
+def test_no_deviation_below_three():
+    made = spread([1.0, 2.0])
+    assert math.isnan(made["sd"])
+    assert math.isnan(made["ci95"])
+    assert made["mean"] == 1.5
+    assert made["n"] == 2
+
+
+def result(student=(0.91, 0.93, 0.92), scratch=(0.90, 0.91, 0.89)):
+    def seeds(values):
+        return {str(i): {"accuracy": v, "balanced_accuracy": v, "macro_f1": v - 0.01} for i, v in enumerate(values)}
+
+    def model(role, view, weight, values):
+        return {
+            "role": role,
+            "network": "wrn16-1",
+            "view": view,
+            "weight": weight,
+            "parameters": 60868,
+            "seeds": seeds(values),
+        }
+
+    return {
+        "data": "toy",
+        "part": "test",
+        "windows": {"train": 10, "test": 1234},
+        "formula": "L = CE",
+        "split": {"basis": "by subject"},
+        "shared_teachers": False,
+        "models": [
+            model("teacher", "gasf", 0.3, scratch),
+            model("scratch", "signal", None, scratch),
+            model("student", "signal", None, student),
+        ],
+    }
+
+
+def test_difference_is_paired_by_seed():
+    row = table(result()).iloc[2]
+    assert row["difference"] == pytest.approx(2.0)
+    assert row["difference_sd"] == pytest.approx(1.0)  # of +1, +2, +3
+    assert row["mean"] == pytest.approx(92.0)
+    assert table(result(), "macro_f1").iloc[2]["mean"] == pytest.approx(91.0)
+
+
+def test_text_shows_every_seed_and_the_interval():
+    text = format_table(result())
+    assert "92.00 +- 1.00" in text
+    assert "91.00 93.00 92.00" in text
+    assert "+2.00 +- 1.00  (95 % interval -0.48 to +4.48)" in text
+    assert "teacher wrn16-1" in text
+    assert "wrn16-1 from scratch" in text
+    assert "wrn16-1 distilled" in text
+    assert "0.30" in text
+    assert "1,234 windows" in text
+
+
+def test_text_shows_no_deviation_for_two_seeds():
+    text = format_table(result(student=(0.5, 0.6), scratch=(0.4, 0.5)))
+    rows = [line for line in text.splitlines() if line.strip().startswith(("teacher", "wrn"))]
+    assert len(rows) == 3
+    assert not any("+-" in row or "interval" in row for row in rows)
+
+
+def test_validation_results_say_so():
+    content = result() | {"part": "validation", "windows": {"train": 10, "validation": 5}}
+    assert "This is the validation part" in format_table(content)
+
+
+def test_metrics_by_hand():
+    import numpy as np
+
+    labels, predicted = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 1, 0])
+    made = metrics(labels, predicted)
+    assert made["accuracy"] == pytest.approx(4 / 6)
+    assert made["balanced_accuracy"] == pytest.approx((2 / 3 + 1 + 0) / 3)
+    assert made["macro_f1"] == pytest.approx((2 / 3 + 4 / 5 + 0) / 3)

@@ -1,0 +1,175 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from distill.models import build_model
+from distill.train import Samples, Schedule, Teaching, batches, initialised, predict, random_seed, train
+from distill.views import View
+from tsimage import Imager
+from tsimage.errors import UserError
+
+UNITS = ("g", "g")
+SIGNAL = View(imager=None, units=UNITS)
+IDS = np.array([f"w{i}" for i in range(23)])
+
+
+def samples(n=48, length=32, seed=0):
+    """Two classes that differ in frequency."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % 2
+    time = np.arange(length) / length
+    phase = rng.uniform(0, 6, (n, 2, 1))
+    values = np.sin(2 * np.pi * (2 + 4 * labels[:, None, None]) * time + phase).astype(np.float32)
+    return Samples(
+        values=torch.from_numpy(values),
+        labels=torch.from_numpy(labels),
+        ids=np.array([f"w{i:03d}" for i in range(n)]),
+    )
+
+
+def network(seed=0, dims=1, channels=2):
+    return initialised(lambda: build_model("wrn10-1", dims=dims, in_channels=channels, classes=2), seed, "student")
+
+
+def state_equal(a: nn.Module, b: nn.Module) -> bool:
+    return all(torch.equal(x, b.state_dict()[k]) for k, x in a.state_dict().items())
+
+
+SHORT = Schedule(epochs=3, batch_size=16, learning_rate=0.05)
+
+
+def test_batches_hold_every_window_once_in_nearly_equal_sizes():
+    made = list(batches(IDS, 8, seed=0, epoch=1))
+    assert sorted(np.concatenate(made)) == list(range(23))
+    assert sorted(map(len, made)) == [7, 8, 8]
+
+
+def test_batches_follow_the_ids_and_not_the_positions():
+    shuffled = np.random.default_rng(1).permutation(len(IDS))
+    a = [IDS[b].tolist() for b in batches(IDS, 8, seed=0, epoch=1)]
+    b = [IDS[shuffled][b].tolist() for b in batches(IDS[shuffled], 8, seed=0, epoch=1)]
+    assert a == b
+
+
+def test_batches_differ_by_seed_and_epoch():
+    first = np.concatenate(list(batches(IDS, 8, seed=0, epoch=1)))
+    assert (first != np.concatenate(list(batches(IDS, 8, seed=0, epoch=2)))).any()
+    assert (first != np.concatenate(list(batches(IDS, 8, seed=1, epoch=1)))).any()
+
+
+def test_initial_weights_come_from_seed_and_role_and_leave_the_global_stream_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    a = network(0)
+    assert torch.equal(torch.rand(3), expected)
+    assert state_equal(a, network(0))
+    assert not state_equal(a, network(1))
+    assert random_seed(0, "init", "teacher") != random_seed(0, "init", "student")
+
+
+def test_training_learns_and_repeats_itself_to_the_bit():
+    data, rows = samples(), []
+    models = [network(), network()]
+    schedule = Schedule(epochs=12, batch_size=16, learning_rate=0.05)
+    for model in models:
+        train(model, SIGNAL, data, schedule, seed=0, on_epoch=rows.append)
+    assert state_equal(*models)
+    assert rows[11]["accuracy"] == 1.0
+    assert rows[11]["loss"] < rows[0]["loss"] / 2
+    held_out = samples(seed=1)
+    assert (predict(models[0], SIGNAL, held_out.values).argmax(1) == held_out.labels).float().mean() > 0.9
+
+
+def test_rate_falls_from_the_first_step_to_the_last():
+    rows = []
+    train(
+        network(),
+        SIGNAL,
+        samples(),
+        Schedule(epochs=4, batch_size=48, learning_rate=0.05),
+        seed=0,
+        on_epoch=rows.append,
+    )
+    rates = [row["learning_rate"] for row in rows]
+    assert rates[0] == pytest.approx(0.05)
+    assert rates[-1] == pytest.approx(1e-4)
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_another_seed_gives_another_model():
+    a, b = network(), network()
+    train(a, SIGNAL, samples(), SHORT, seed=0)
+    train(b, SIGNAL, samples(), SHORT, seed=1)
+    assert not state_equal(a, b)
+
+
+def test_distillation_pulls_the_student_to_its_teacher_rather_than_to_the_labels():
+    data = samples()
+    swapped = torch.nn.functional.one_hot(1 - data.labels, 2).float() * 6
+    teaching = Teaching(logits=[swapped], weights=[1.0], lambda_=1.0, temperature=4.0)
+    student = network()
+    train(student, SIGNAL, data, Schedule(epochs=12, batch_size=16, learning_rate=0.05), seed=0, teaching=teaching)
+    assert (predict(student, SIGNAL, data.values).argmax(1) == 1 - data.labels).float().mean() > 0.9
+
+
+def test_teacher_logits_go_with_their_windows():
+    """A teacher that knows each window by position must not be shuffled against it."""
+    data = samples()
+    truth = torch.nn.functional.one_hot(data.labels, 2).float() * 6
+    teaching = Teaching(logits=[truth], weights=[1.0], lambda_=1.0, temperature=4.0)
+    student, rows = network(), []
+    train(
+        student,
+        SIGNAL,
+        data,
+        Schedule(epochs=12, batch_size=16, learning_rate=0.05),
+        seed=0,
+        teaching=teaching,
+        on_epoch=rows.append,
+    )
+    assert rows[-1]["accuracy"] == 1.0
+    assert set(rows[-1]) == {"epoch", "learning_rate", "loss", "cross_entropy", "kl_0", "accuracy"}
+
+
+def test_a_two_dimensional_network_trains_on_images_painted_batch_by_batch():
+    data = samples()
+    view = View(imager=Imager(stack="gasf+mtf", size=16), units=UNITS)
+    assert (view.channels, view.dims, view.name) == (4, 2, "gasf+mtf")
+    model, rows = network(dims=2, channels=4), []
+    train(model, view, data, Schedule(epochs=8, batch_size=16, learning_rate=0.05), seed=0, on_epoch=rows.append)
+    assert rows[-1]["accuracy"] > 0.9
+    whole = predict(model, view, data.values)
+    single = torch.cat([predict(model, view, data.values[i : i + 1]) for i in range(len(data.ids))])
+    torch.testing.assert_close(whole, single, atol=1e-4, rtol=1e-4)
+
+
+def test_bf16_trains_too():
+    model, rows = network(), []
+    schedule = Schedule(epochs=12, batch_size=16, learning_rate=0.05)
+    train(model, SIGNAL, samples(), schedule, seed=0, precision="bf16", on_epoch=rows.append)
+    assert rows[-1]["accuracy"] > 0.9
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+
+
+def test_a_loss_that_is_not_finite_stops_at_once_and_names_the_windows():
+    data = samples()
+    broken = torch.zeros(len(data.ids), 2)
+    broken[7] = torch.nan
+    teaching = Teaching(logits=[broken], weights=[1.0], lambda_=0.7, temperature=4.0)
+    with pytest.raises(
+        UserError, match=r"training of view 'signal' stopped at epoch 1, step \d+: the loss is .*nan.* w\d+"
+    ):
+        train(network(), SIGNAL, data, SHORT, seed=0, teaching=teaching)
+
+
+def test_view_keys_tell_recipes_and_units_apart():
+    keys = {
+        View(imager=None, units=UNITS).key(),
+        View(imager=None, units=("g", "rad/s")).key(),
+        View(imager=Imager(stack="gasf"), units=UNITS).key(),
+        View(imager=Imager(stack="gasf", size=16), units=UNITS).key(),
+        View(imager=Imager(stack="gasf", scaling="window"), units=UNITS).key(),
+    }
+    assert len(keys) == 5
