@@ -80,7 +80,11 @@ def _run(config: Run, out: Path | None, dry_run: bool) -> None:
             f"In all about {_duration(sum(s for _, s in times))}, from timing a few steps of each; nothing was trained."
         )
         return
-    result = execute(plan, progress)
+    try:
+        result = execute(plan, progress)
+    except KeyboardInterrupt:
+        progress.say("Broken off: the same command continues with the trainings that are done.")
+        raise
     if result.was_finished:
         progress.say("This run is finished; nothing was trained again.")
     progress.say("")

@@ -175,10 +175,7 @@ class Run:
     def formula(self) -> str:
         """Write the loss with its effective numbers."""
         teachers = " + ".join(f"{t.weight:.4g} KL({t.name})" for t in self.teachers())
-        return (
-            f"L = {1 - self.lambda_:.4g} CE + {self.lambda_:.4g} x {self.temperature:g}^2 x [{teachers}]"
-            "   (1 - lambda, lambda, T^2, weights)"
-        )
+        return f"L = {1 - self.lambda_:.4g} CE + {self.lambda_:.4g} x {self.temperature:g}^2 x [{teachers}]"
 
     def to_json(self) -> dict[str, Any]:
         """Return the run as JSON types."""

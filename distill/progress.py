@@ -6,6 +6,7 @@ import time
 from typing import TextIO
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 EVERY_S = 10.0
@@ -25,6 +26,9 @@ class Silent:
 
     def end(self, line: str) -> None:
         """Tell how the training that began went."""
+
+    def stop(self) -> None:
+        """Take away what is being drawn, at the end or when a run is broken off."""
 
 
 class Plain(Silent):
@@ -54,6 +58,7 @@ class Terminal(Silent):
 
     def __init__(self, console: Console) -> None:
         self.console = console
+        self.bar: Progress | None = None
 
     def say(self, line: str) -> None:
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -68,15 +73,21 @@ class Terminal(Silent):
             console=self.console,
             transient=True,
         )
-        self.task = self.bar.add_task(title.replace("[", r"\["), total=epochs, now="")
+        self.task = self.bar.add_task(escape(title), total=epochs, now="")
         self.bar.start()
 
     def epoch(self, row: dict[str, float]) -> None:
-        self.bar.update(self.task, completed=row["epoch"], now=describe_epoch(row))
+        if self.bar is not None:
+            self.bar.update(self.task, completed=row["epoch"], now=describe_epoch(row))
 
     def end(self, line: str) -> None:
-        self.bar.stop()
+        self.stop()
         self.say(line)
+
+    def stop(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
 
 
 def describe_epoch(row: dict[str, float]) -> str:

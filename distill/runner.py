@@ -242,7 +242,10 @@ def execute(plan: Plan, progress: Silent) -> Result:
         if (training.folder / "training.json").exists():
             progress.say(f"{title}  is done already")
             continue
-        _train(plan, training, samples, title, progress)
+        try:
+            _train(plan, training, samples, title, progress)
+        finally:
+            progress.stop()
     content = _evaluate(plan, samples)
     atomic.write_json(result_path, content)
     return Result(folder=plan.folder, content=content, was_finished=False)
@@ -252,6 +255,8 @@ def _claim(plan: Plan) -> None:
     """Write `run.json`, or see that the directory holds this very run."""
     path = plan.folder / "run.json"
     now = plan.describe()
+    for left_over in plan.folder.rglob(".*.partial"):  # of a process that was killed while it wrote
+        left_over.unlink()
     if path.exists():
         before = json.loads(path.read_text())
         for what in ("run", "data", "split"):

@@ -74,51 +74,38 @@ def format_table(result: dict[str, Any]) -> str:
     title = (
         f"{result['data']}: accuracy in % on the {result['part']} part ({result['windows'][result['part']]:,} windows)"
     )
-    grid = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
-    for name, justify in (
-        ("model", "left"),
-        ("sees", "left"),
-        ("weight", "right"),
-        ("parameters", "right"),
-        ("accuracy", "right"),
-        ("n", "right"),
-        ("by seed", "left"),
-        ("macro-F1", "right"),
-        ("student - scratch, paired by seed", "left"),
-    ):
-        grid.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    titles = {"teacher": "teacher {}", "scratch": "{} from scratch", "student": "{} distilled"}
+    grid = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
+    for name in ("model", "weight", "parameters", "accuracy", "n", "by seed", "macro-F1"):
+        grid.add_column(name, justify="left" if name in ("model", "by seed") else "right", no_wrap=True)
+    titles = {"teacher": "teacher {}:{}", "scratch": "{} from scratch", "student": "{} distilled"}
+    lines = []
     for (_, row), (_, row_f1) in zip(frame.iterrows(), f1.iterrows(), strict=True):
-        difference = ""
         if row["role"] == "student":
             difference = _plus_minus(row["difference"], row["difference_sd"], sign=True)
             if row["n"] >= MIN_N:
                 low, high = (row["difference"] + s * row["difference_ci95"] for s in (-1, 1))
-                difference += f"  (95 % interval {low:+.2f} to {high:+.2f})"
+                difference += f", 95 % interval {low:+.2f} to {high:+.2f}"
+            lines.append(f"Distilled minus from scratch, paired by seed: {difference}")
         grid.add_row(
-            titles[row["role"]].format(row["network"]),
-            row["view"],
+            titles[row["role"]].format(row["network"], row["view"]),
             f"{row['weight']:.2f}" if row["role"] == "teacher" else "",
             f"{row['parameters']:,}",
             _plus_minus(row["mean"], row["sd"]),
             str(row["n"]),
             " ".join(f"{value:.2f}" for value in row["seeds"].values()),
             f"{row_f1['mean']:.2f}",
-            difference,
         )
     text = io.StringIO()
     Console(file=text, width=200, color_system=None).print(grid)
-    lines = [line.rstrip() for line in text.getvalue().splitlines()]
     seeds = ", ".join(result["models"][-1]["seeds"])
     lines += [
-        f"{result['formula']}",
-        f"+- is the sample standard deviation (ddof 1) over seeds {seeds}; none is given below n = {MIN_N}. "
-        "The last epoch counts.",
+        f"+- is the sample standard deviation (ddof 1) over seeds {seeds}; none below n = {MIN_N}. The last epoch counts.",
+        f"Loss of the student: {result['formula']}",
         f"Split: {result['split']['basis']}.",
     ]
     if result["part"] == "validation":
         lines.append("This is the validation part, for choosing settings: report the test part (evaluate test).")
-    return "\n".join(lines)
+    return "\n".join([*(line.rstrip() for line in text.getvalue().rstrip().splitlines()), "", *lines])
 
 
 def _plus_minus(mean: float, sd: float, sign: bool = False) -> str:

@@ -141,17 +141,17 @@ def main_for(
         tyro.extras.subcommand_cli_from_dict(
             commands, prog=program, description=description, args=arguments, config=(tyro.conf.FlagCreatePairsOff,)
         )
-    except UserError as error:
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except (UserError, OSError) as error:
         if "--debug" in arguments:
             raise
         sys.stderr.write(f"{program}: {error}\n")
         raise SystemExit(2) from None
     except KeyboardInterrupt:
-        sys.stderr.write(f"{program}: interrupted; the same command continues with what is done\n")
+        sys.stderr.write(f"{program}: interrupted\n")
         raise SystemExit(130) from None
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(1) from None
 
 
 def main(args: Sequence[str] | None = None) -> None:

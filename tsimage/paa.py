@@ -82,6 +82,14 @@ def averaging_matrix(length: int, size: int, segmentation: Segmentation = "pyts"
     return matrix
 
 
+def floating(x: Any) -> Any:
+    """Return `x` as an array or tensor of floats: whole numbers and lists become float64, floats stay as they are."""
+    if isinstance(x, list | tuple):
+        x = np.asarray(x)
+    xp = array_namespace(x)
+    return x if xp.isdtype(x.dtype, "real floating") else xp.astype(x, xp.float64)
+
+
 def paa(x: Any, size: int, segmentation: Segmentation = "pyts") -> Any:
     """Average `x` over `size` segments of its last axis.
 
@@ -103,6 +111,7 @@ def paa(x: Any, size: int, segmentation: Segmentation = "pyts") -> Any:
     >>> paa(np.array([1.0, 3.0, 5.0, 9.0]), 2)
     array([2., 7.])
     """
+    x = floating(x)
     xp = array_namespace(x)
     matrix = averaging_matrix(int(x.shape[-1]), size, segmentation)
     return xp.matmul(x, xp.asarray(matrix.copy(), dtype=x.dtype, device=device(x)))

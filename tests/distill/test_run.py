@@ -257,3 +257,14 @@ def test_plain_progress_is_one_line_per_training(windows, tmp_path, capsys):
     assert len(lines) == 4
     assert lines[0].startswith("[1/4] seed 4  teacher wrn10-1:gasf  2 epochs in ")
     assert lines[3].startswith("[4/4] seed 4  distilled wrn10-1:signal  2 epochs in ")
+
+
+def test_files_of_a_killed_write_are_removed_at_the_next_start(windows, tmp_path):
+    run = distill.Run(**QUICK, seeds=(0,))
+    (tmp_path / ".run.json.123.partial").write_bytes(b"half")
+    with pytest.raises(KeyboardInterrupt):
+        execute(Plan(run, windows, tmp_path), Stop(1))
+    half = tmp_path / "seed-0" / "teacher-wrn10-1-signal" / ".weights.safetensors.123.partial"
+    half.write_bytes(b"half")
+    execute(Plan(run, windows, tmp_path), Silent())
+    assert not list(tmp_path.rglob(".*"))

@@ -72,8 +72,8 @@ def test_text_shows_every_seed_and_the_interval():
     text = format_table(result())
     assert "92.00 +- 1.00" in text
     assert "91.00 93.00 92.00" in text
-    assert "+2.00 +- 1.00  (95 % interval -0.48 to +4.48)" in text
-    assert "teacher wrn16-1" in text
+    assert "Distilled minus from scratch, paired by seed: +2.00 +- 1.00, 95 % interval -0.48 to +4.48" in text
+    assert "teacher wrn16-1:gasf" in text
     assert "wrn16-1 from scratch" in text
     assert "wrn16-1 distilled" in text
     assert "0.30" in text
@@ -84,7 +84,8 @@ def test_text_shows_no_deviation_for_two_seeds():
     text = format_table(result(student=(0.5, 0.6), scratch=(0.4, 0.5)))
     rows = [line for line in text.splitlines() if line.strip().startswith(("teacher", "wrn"))]
     assert len(rows) == 3
-    assert not any("+-" in row or "interval" in row for row in rows)
+    assert not any("+-" in row for row in rows)
+    assert "paired by seed: +10.00\n" in text
 
 
 def test_validation_results_say_so():

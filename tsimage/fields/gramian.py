@@ -17,7 +17,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 
 from tsimage.errors import UserError, unknown
-from tsimage.paa import Segmentation, paa
+from tsimage.paa import Segmentation, floating, paa
 
 Order = Literal["paa-then-scale", "scale-then-paa"]
 
@@ -36,6 +36,7 @@ def _polar(
     and s = sqrt(p q): no digits are lost where |c| is near 1, as they are in sqrt(1 - c^2). Scaling is
     affine, so it commutes with PAA; only where the range is taken from depends on the order.
     """
+    x = floating(x)
     xp = array_namespace(x)
     if order not in get_args(Order):
         raise unknown("order", str(order), get_args(Order))
@@ -86,8 +87,8 @@ def gasf(
 
     Parameters
     ----------
-    x : array or tensor of floats, shape (..., T)
-        Series; computed in its own precision, so pass float64 where digits matter.
+    x : array or tensor, shape (..., T)
+        Finite series; floats are computed in their own precision, so pass float64 where digits matter.
     size : int
         Side S of the image, 1 <= S <= T.
     limits : array-like, shape (2,) or broadcastable to (..., 2), optional

@@ -14,7 +14,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 
 from tsimage.errors import UserError
-from tsimage.paa import Segmentation, averaging_matrix
+from tsimage.paa import Segmentation, averaging_matrix, floating
 
 MERGE_BELOW = 1e-8
 """Quantile edges closer than this (absolute, in the units of the series) merge, the last kept, as in pyts."""
@@ -28,7 +28,7 @@ def quantile_bins(x: Any, bins: int) -> Any:
 
     Parameters
     ----------
-    x : array or tensor of floats, shape (..., T)
+    x : array or tensor, shape (..., T)
     bins : int
         Q >= 2.
 
@@ -43,6 +43,7 @@ def quantile_bins(x: Any, bins: int) -> Any:
     """
     if bins < 2:
         raise UserError(f"bins={bins} is not allowed: a Markov transition field needs at least 2 quantile bins")
+    x = floating(x)
     xp = array_namespace(x)
     length = int(x.shape[-1])
     rank = (length - 1) * (np.linspace(0, 100, bins + 1)[1:-1] / 100)
@@ -65,8 +66,8 @@ def mtf(x: Any, size: int, *, bins: int = 8, segmentation: Segmentation = "pyts"
 
     Parameters
     ----------
-    x : array or tensor of floats, shape (..., T)
-        Raw series; the image does not change under any increasing map of its values.
+    x : array or tensor, shape (..., T)
+        Finite raw series; the image does not change under any increasing map of its values.
     size : int
         Side S of the image, 1 <= S <= T.
     bins : int
@@ -92,6 +93,7 @@ def mtf(x: Any, size: int, *, bins: int = 8, segmentation: Segmentation = "pyts"
     array([[0.5, 0.5],
            [0.5, 0.5]])
     """
+    x = floating(x)
     xp = array_namespace(x)
     dtype = x.dtype if dtype is None else dtype
     bin_index = quantile_bins(x, bins)
