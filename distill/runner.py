@@ -185,7 +185,7 @@ class Plan:
             "data": {
                 "name": self.windows.name,
                 "summary": str(self.windows),
-                "fingerprint": self.fingerprint,
+                "windows_sha256": self.fingerprint,
                 "cut": None if self.windows.cut_report is None else str(self.windows.cut_report),
             },
             "teachers": {t.name: t.weight for t in self.teachers},
@@ -259,11 +259,16 @@ def _claim(plan: Plan) -> None:
         left_over.unlink()
     if path.exists():
         before = json.loads(path.read_text())
-        for what in ("run", "data", "split"):
-            if before[what] != now[what]:
-                differs = ", ".join(sorted(k for k in now[what] if now[what][k] != before[what].get(k)))
+        for what, then, wanted in (
+            ("options", before["run"], now["run"]),
+            ("data", before["data"]["windows_sha256"], now["data"]["windows_sha256"]),
+            ("split", before["split"]["parts"], now["split"]["parts"]),
+        ):
+            if then != wanted:
+                names = sorted(k for k in wanted if wanted[k] != then.get(k)) if isinstance(wanted, dict) else []
+                differ = f" ({', '.join(names)})" if names else ""
                 raise UserError(
-                    f"'{plan.folder}' holds another run: its {what} differs in {differs}: choose another folder or remove it"
+                    f"'{plan.folder}' holds another run, with other {what}{differ}: choose another folder or remove it"
                 )
         return
     if plan.folder.exists() and any(plan.folder.iterdir()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,21 +85,30 @@ def split_windows(windows: Windows, part: Part = "test") -> Split:
 
 
 def _hold_out(windows: Windows, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
-    """Hold out one stratified fold of the groups of `index`."""
-    subjects = windows.subjects[index]
+    """Hold out one stratified fold of the groups of `index`, the first that leaves every class to train."""
+    subjects, recordings, labels = windows.subjects[index], windows.recordings[index], windows.labels[index]
     by_subject = len(np.unique(subjects)) > 1 and not (subjects == "").any()
-    what, groups = ("subject", subjects) if by_subject else ("recording", windows.recordings[index])
+    what, groups = ("subject", subjects) if by_subject else ("recording", recordings)
+    if (groups == "").any():
+        raise UserError(
+            f"{windows.name}: neither subjects nor recordings of the windows are known, and a split by window would leak: "
+            "store subjects, recordings or a split beside them"
+        )
     n_groups = len(np.unique(groups))
     if n_groups < 2:
         raise UserError(
             f"{windows.name}: one recording of one person cannot be split into training and evaluation without leaking: "
             "name the subject or recording column, or add recordings"
         )
-    folds = StratifiedGroupKFold(n_splits=min(FOLDS, n_groups), shuffle=True, random_state=0)
-    with np.errstate(all="ignore"):
-        train, evaluation = next(folds.split(index, windows.labels[index], groups))
-    held_out = len(np.unique(groups[evaluation]))
-    return index[train], index[evaluation], f"by {what}: {held_out} of {n_groups} {what}s held out"
+    n_splits = max(2, min(FOLDS, n_groups, int(np.bincount(labels).max())))
+    folds = StratifiedGroupKFold(n_splits=n_splits, shuffle=True, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of classes with fewer windows than folds: looked at here
+        choices = [(train, held) for train, held in folds.split(index, labels, groups) if len(train) and len(held)]
+    classes = set(labels.tolist())
+    train, held = next((c for c in choices if set(labels[c[0]].tolist()) == classes), choices[0])
+    count = len(np.unique(groups[held]))
+    return index[train], index[held], f"by {what}: {count} of {n_groups} {what}s held out"
 
 
 def certificate(windows: Windows, split: Split) -> dict[str, Any]:
@@ -116,15 +126,17 @@ def certificate(windows: Windows, split: Split) -> dict[str, Any]:
             "windows": len(index),
             "windows_by_class": dict(zip(windows.class_names, counts, strict=True)),
             "subjects": sorted(set(windows.subjects[index].tolist()) - {""}),
-            "recordings": len(np.unique(windows.recordings[index])),
+            "recordings": len(set(windows.recordings[index].tolist()) - {""}),
             "ids_sha256": ids_hash(windows.ids[index]),
         }
     shared = sorted(set(parts["train"]["subjects"]) & set(parts[split.part]["subjects"]))
-    _check_raw_samples(windows, split)
+    recordings_known = (windows.recordings != "").all()
+    if recordings_known:
+        _check_raw_samples(windows, split)
     return {
         "basis": split.basis,
         "subjects_in_both": shared if (windows.subjects != "").all() else "unknown",
-        "raw_samples_in_both": 0,
+        "raw_samples_in_both": 0 if recordings_known else "unknown",
         "parts": parts,
     }
 

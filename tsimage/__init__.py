@@ -7,13 +7,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tsimage.convert import convert
+    from tsimage.conversion import convert
     from tsimage.datasets import load
     from tsimage.errors import UserError
     from tsimage.fields import gadf, gasf, mtf
     from tsimage.imager import Imager
-    from tsimage.paa import paa
     from tsimage.readers import ReadOptions
+    from tsimage.segments import paa
     from tsimage.store import ImageStore, open_store
     from tsimage.windows import Recording, Segment, Windows, cut
 
@@ -25,14 +25,14 @@ _HOME = {
     "Segment": "windows",
     "UserError": "errors",
     "Windows": "windows",
-    "convert": "convert",
+    "convert": "conversion",
     "cut": "windows",
     "gadf": "fields",
     "gasf": "fields",
     "load": "datasets",
     "mtf": "fields",
     "open_store": "store",
-    "paa": "paa",
+    "paa": "segments",
 }
 
 __version__ = "0.1.0"

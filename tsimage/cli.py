@@ -42,7 +42,7 @@ def convert(
         overwrite: replace an image store that is there already.
         debug: show the traceback of an error.
     """
-    from tsimage.convert import convert as convert_windows
+    from tsimage.conversion import convert as convert_windows
 
     windows = _load(input, read)
     columns = (TextColumn("painting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -67,7 +67,7 @@ def show(
     output: Annotated[Path, tyro.conf.Positional],
     images: Annotated[Imager, Flat],
     read: Annotated[ReadOptions, Flat],
-    pick: str = "0",
+    pick: str | None = None,
     per_class: int | None = None,
     debug: bool = False,
 ) -> None:
@@ -78,7 +78,7 @@ def show(
         output: picture to write, ending in .png.
         images: which images.
         read: what to read and how to cut it.
-        pick: the window to draw, by position (0 is the first) or id.
+        pick: the window to draw, by position or id; the first unless given.
         per_class: draw a contact sheet with this many windows of each class instead.
         debug: show the traceback of an error.
     """
@@ -88,9 +88,11 @@ def show(
         raise UserError(f"output '{output}' is not allowed: the name of the picture must end in .png")
     if per_class is not None and per_class < 1:
         raise UserError(f"per-class {per_class} is not allowed: show at least 1 window of each class")
+    if per_class is not None and pick is not None:
+        raise UserError("pick and per-class exclude each other: draw one window, or a contact sheet")
     windows = _load(input, read)
     if per_class is None:
-        figure = draw_window(windows, find_window(windows, pick), images)
+        figure = draw_window(windows, find_window(windows, pick or "0"), images)
     else:
         figure = draw_sheet(windows, images, per_class)
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from array_api_compat import array_namespace, device, is_numpy_array
 from tsimage.errors import UserError, unknown
 from tsimage.fields import FIELDS, parse_stack
 from tsimage.fields.gramian import Order
-from tsimage.paa import Segmentation, segment_bounds
+from tsimage.segments import Segmentation, segment_bounds
 from tsimage.windows import Windows
 
 FIXED_RANGE = {"g": 2.0, "m/s^2": 2 * 9.80665, "rad/s": 10.0, "deg/s": 573.0}
@@ -44,7 +44,7 @@ class Imager:
     order : {"paa-then-scale", "scale-then-paa"}
         Where Gramian fields scale (pyts; or Wang & Oates).
     segmentation : {"pyts", "array_split", "truncate"}
-        See `tsimage.paa.segment_bounds`.
+        See `tsimage.segments.segment_bounds`.
     dtype : {"float32", "float64"}
         Of the images. Scaling and averaging run in float64 either way, except on devices without it.
 
@@ -160,7 +160,7 @@ class Imager:
             raise UserError(f"{len(units)} units for {n_channels} channels: give one unit per channel")
         self.check(length, units)
         xp = array_namespace(x)
-        finite = xp.all(xp.reshape(xp.isfinite(x), (n, -1)), axis=1)
+        finite = xp.all(xp.all(xp.isfinite(x), axis=2), axis=1)
         if not bool(xp.all(finite)):
             window = int(xp.argmin(xp.astype(finite, xp.int64)))
             raise UserError(f"window {window} holds NaN or infinity: fill or remove these samples before imaging")

@@ -68,6 +68,15 @@ class ImageStore:
         )
 
 
+def is_store(path: Path) -> bool:
+    """Tell whether a folder is an image store: its manifest says so."""
+    try:
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and {"format", "recipe_sha256", "shape"} <= set(manifest)
+
+
 def open_store(path: str | Path) -> ImageStore:
     """Open an image store.
 
@@ -83,7 +92,7 @@ def open_store(path: str | Path) -> ImageStore:
     try:
         version, shape = store.manifest["format"], tuple(store.manifest["shape"])
         found, rows = store.images.shape, len(store.table)
-    except (ValueError, KeyError, OSError, EOFError) as error:
+    except (ValueError, KeyError, TypeError, OSError, EOFError) as error:
         raise UserError(f"'{path}' is damaged ({error}): convert it anew") from error
     if version != FORMAT:
         raise UserError(f"'{path}' has store format {version}, this version reads {FORMAT}: convert it anew")

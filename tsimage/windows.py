@@ -71,8 +71,8 @@ class CutReport:
 
     def __str__(self) -> str:
         return (
-            f"{self.recordings} recordings of {self.samples:,} samples: {self.used:,} in windows, "
-            f"{self.remainder:,} dropped as remainders ({self.short_segments} segments shorter than a window), "
+            f"Cut from {self.recordings} recordings of {self.samples:,} samples: {self.used:,} in windows, "
+            f"{self.remainder:,} dropped as remainders (stretches shorter than a window: {self.short_segments}), "
             f"{self.unlabelled:,} without label"
         )
 
@@ -93,7 +93,7 @@ class Windows:
         Index into `class_names`.
     class_names : tuple of str
     subjects, recordings : ndarray of str, shape (window,)
-        Who and what each window was cut from; a subject is empty where unknown.
+        Who and what each window was cut from; empty where unknown.
     start, stop : ndarray of int64, shape (window,)
         Raw samples of the recording that the window holds, `stop` excluded.
     ids : ndarray of str, shape (window,)
@@ -103,7 +103,7 @@ class Windows:
     name : str
         Of the data set.
     cut_report : CutReport or None
-        Where the samples went, for windows cut from recordings.
+        Where the samples went when the windows were cut, before any were selected.
 
     Raises
     ------
@@ -353,6 +353,11 @@ def cut(
         for segment in recording.segments:
             if segment.label not in number:
                 raise unknown(f"label in recording '{recording.id}'", segment.label, class_names)
+            if not 0 <= segment.start <= segment.stop <= recording.values.shape[1]:
+                raise UserError(
+                    f"{name}: segment {segment.start} to {segment.stop} ('{segment.label}') lies outside recording "
+                    f"'{recording.id}' of {recording.values.shape[1]} samples: mend the labels"
+                )
             starts = range(segment.start, segment.stop - length + 1, step)
             for start in starts:
                 stop = start + length

@@ -58,7 +58,7 @@ def test_a_run_leaves_everything_that_it_was(finished, windows):
     about = json.loads((folder / "run.json").read_text())
     assert about["run"]["lambda"] == 0.7
     assert about["teachers"] == {"wrn10-1:gasf": 0.3, "wrn10-1:signal": 0.7}
-    assert about["data"]["fingerprint"] == windows.fingerprint()
+    assert about["data"]["windows_sha256"] == windows.fingerprint()
     assert about["split"]["parts"]["train"]["windows"] == 40
     assert about["environment"]["torch"] == torch.__version__
     trainings = sorted(str(p.parent.relative_to(folder)) for p in folder.rglob("training.json"))
@@ -180,9 +180,9 @@ def test_another_run_or_other_data_in_the_folder_is_refused(finished, windows):
     with pytest.raises(UserError) as error:
         distill.run(distill.Run(**QUICK, temperature=2.0), windows=windows, folder=finished.folder)
     assert str(error.value) == (
-        f"'{finished.folder}' holds another run: its run differs in temperature: choose another folder or remove it"
+        f"'{finished.folder}' holds another run, with other options (temperature): choose another folder or remove it"
     )
-    with pytest.raises(UserError, match="its data differs in fingerprint"):
+    with pytest.raises(UserError, match="holds another run, with other data: choose"):
         distill.run(distill.Run(**QUICK), windows=windows.select(np.arange(79)), folder=finished.folder)
 
 

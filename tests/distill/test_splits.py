@@ -120,3 +120,32 @@ def test_official_hapt_split_is_by_subject(hapt):
     validation = certificate(hapt, split_windows(hapt, "validation"))
     assert set(validation["parts"]["validation"]["subjects"]) < set(made["parts"]["train"]["subjects"])
     assert validation["subjects_in_both"] == []
+
+
+def test_windows_of_unknown_origin_are_not_split_by_window():
+    windows = make(subjects=False)
+    windows = replace(windows, recordings=np.full(len(windows), ""))
+    with pytest.raises(UserError) as error:
+        split_windows(windows)
+    assert str(error.value) == (
+        "toy: neither subjects nor recordings of the windows are known, and a split by window would leak: "
+        "store subjects, recordings or a split beside them"
+    )
+    own = replace(windows, split=np.where(np.arange(len(windows)) < 24, "train", "test"))
+    assert certificate(own, split_windows(own))["raw_samples_in_both"] == "unknown"
+
+
+def test_the_held_out_fold_leaves_every_class_to_train():
+    windows = make(n_subjects=5, per_subject=4)
+    rare = np.where(windows.subjects == "s0", 2, windows.labels)
+    rare[windows.subjects == "s1"] = [2, 0, 1, 0]
+    windows = replace(windows, labels=rare, class_names=("class0", "class1", "class2"))
+    split = split_windows(windows)
+    assert set(windows.labels[split.train]) == {0, 1, 2}
+    assert len(split.evaluation)
+
+
+def test_few_windows_of_each_class_still_split():
+    windows = make(n_subjects=6, per_subject=1, n_classes=2)
+    split = split_windows(windows)
+    assert set(windows.labels[split.train]) == {0, 1}

@@ -17,7 +17,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 
 from tsimage.errors import UserError, unknown
-from tsimage.paa import Segmentation, floating, paa
+from tsimage.segments import Segmentation, floating, paa
 
 Order = Literal["paa-then-scale", "scale-then-paa"]
 
@@ -47,8 +47,9 @@ def _polar(
     if limits is None:
         source = x if order == "scale-then-paa" else short
         low, high = xp.min(source, axis=-1, keepdims=True), xp.max(source, axis=-1, keepdims=True)
-        magnitude = xp.max(xp.abs(x), axis=-1, keepdims=True)
-        constant = (high - low) <= 10 * xp.finfo(x.dtype).eps * xp.clip(magnitude, min=1.0)
+        # Constant is a range below 10 eps, or below what rounding leaves of the mean of a segment.
+        rounding = max(10, x.shape[-1] // size) * xp.max(xp.abs(x), axis=-1, keepdims=True)
+        constant = (high - low) <= xp.finfo(x.dtype).eps * xp.clip(rounding, min=10.0)
     else:
         ends = xp.asarray(np.array(limits, dtype=np.float64), dtype=x.dtype, device=device(x))
         low, high = ends[..., :1], ends[..., 1:]
@@ -99,14 +100,14 @@ def gasf(
     order : {"paa-then-scale", "scale-then-paa"}
         Where the minimum and maximum are taken (pyts: after PAA; Wang & Oates: before).
     segmentation : {"pyts", "array_split", "truncate"}
-        See `tsimage.paa.segment_bounds`.
+        See `tsimage.segments.segment_bounds`.
     dtype : dtype, optional
         Type of the outer products and of the result; default that of `x`.
 
     Returns
     -------
     array or tensor, shape (..., S, S), values in [-1, 1]
-        A constant series (range within 10 eps of its magnitude) scaled by its own range becomes the
+        A constant series (range within the rounding of its means) scaled by its own range becomes the
         lower end of `target`, as in pyts: all +1 for (-1, 1).
 
     Raises

@@ -14,7 +14,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 
 from tsimage.errors import UserError
-from tsimage.paa import Segmentation, averaging_matrix, floating
+from tsimage.segments import Segmentation, averaging_matrix, floating
 
 MERGE_BELOW = 1e-8
 """Quantile edges closer than this (absolute, in the units of the series) merge, the last kept, as in pyts."""
@@ -67,13 +67,13 @@ def mtf(x: Any, size: int, *, bins: int = 8, segmentation: Segmentation = "pyts"
     Parameters
     ----------
     x : array or tensor, shape (..., T)
-        Finite raw series; the image does not change under any increasing map of its values.
+        Finite raw series; only the order of its values counts, but for values within rounding of a bin's edge.
     size : int
         Side S of the image, 1 <= S <= T.
     bins : int
         Quantile bins Q >= 2. With fewer than 5 Q^2 transitions (T - 1) the matrix W is mostly noise.
     segmentation : {"pyts", "array_split", "truncate"}
-        See `tsimage.paa.segment_bounds`.
+        See `tsimage.segments.segment_bounds`.
     dtype : dtype, optional
         Type of the averaging and of the result; default that of `x`.
 

@@ -53,16 +53,27 @@ def read_hapt(path: Path, options: ReadOptions) -> RecordingSet:
             raise UserError(f"{path}: {name} is missing below '{root}': unpack the whole set")
         return min(found, key=len)
 
+    activities_name = below_root("activity_labels.txt")
+
     def table(name: str, columns: int) -> pd.DataFrame:
         try:
             frame = pd.read_csv(io.BytesIO(files[name]()), sep=r"\s+", header=None)
-        except pd.errors.ParserError as error:
-            raise UserError(f"{path}: {name} is malformed ({error}): get a fresh copy of the set") from error
+        except (ValueError, OSError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{path}: {name} is malformed ({reason}): get a fresh copy of the set") from error
         if frame.shape[1] != columns:
             raise UserError(f"{path}: {name} has {frame.shape[1]} columns, expected {columns}: get a fresh copy")
+        for column in range(columns if name != activities_name else 1):
+            bad = pd.to_numeric(frame[column], errors="coerce").isna()
+            if bad.any():
+                row = int(np.argmax(bad))
+                raise UserError(
+                    f"{path}: {name}, line {row + 1} has '{frame[column].iloc[row]}' where a number belongs: "
+                    "get a fresh copy of the set"
+                )
         return frame
 
-    activities = table(below_root("activity_labels.txt"), 2)
+    activities = table(activities_name, 2)
     activity = dict(zip(activities[0], activities[1], strict=True))
     split = {
         f"user{subject:02d}": part
@@ -70,6 +81,9 @@ def read_hapt(path: Path, options: ReadOptions) -> RecordingSet:
         for subject in np.unique(table(below_root(f"subject_id_{part}.txt"), 1)[0])
     }
     segments = table(labels_name, 5)
+    strange = sorted(set(segments[2]) - set(activity))
+    if strange:
+        raise UserError(f"{path}: {labels_name} has the activity {strange[0]}, which activity_labels.txt does not list")
     recordings = []
     for (experiment, user), rows in segments.groupby([0, 1], sort=True):
         signals = []
@@ -83,6 +97,13 @@ def read_hapt(path: Path, options: ReadOptions) -> RecordingSet:
             raise UserError(
                 f"{path}: experiment {experiment} has accelerometer and gyroscope of unequal length ({lengths}): "
                 "get a fresh copy of the set"
+            )
+        outside = (rows[3] < 1) | (rows[4] < rows[3]) | (rows[4] > signals[0].shape[1])
+        if outside.any():
+            line = int(rows.index[int(np.argmax(outside))])
+            raise UserError(
+                f"{path}: {labels_name}, line {line + 1} labels samples {segments[3][line]} to {segments[4][line]} of "
+                f"{signals[0].shape[1]} in experiment {experiment}: get a fresh copy of the set"
             )
         recordings.append(
             Recording(
@@ -119,7 +140,8 @@ def _files(path: Path) -> dict[str, Callable[[], bytes]]:
                     contents[member.name] = _constant(file.read())
             return contents
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
-        raise UserError(f"{path}: not a readable archive ({error}): get a fresh copy of the set") from error
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: not a readable archive ({reason}): get a fresh copy of the set") from error
 
 
 def _constant(content: bytes) -> Callable[[], bytes]:

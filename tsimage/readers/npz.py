@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tsimage.errors import UserError
+from tsimage.errors import UserError, unknown
 from tsimage.readers import Reader, ReadOptions
 from tsimage.windows import Windows
 
@@ -30,11 +30,13 @@ def read_npz(path: Path, options: ReadOptions) -> Windows:
     UserError
         If the file is damaged, holds Python objects (windows of unequal length), or lacks values or labels.
     """
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"{path}: not a readable .npz file (it is no zip archive): write it anew with numpy.savez")
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        if "allow_pickle" in str(error):
+        if "Object arrays" in str(error):
             raise UserError(
                 f"{path}: an array holds Python objects, as windows of unequal length do: store windows of one length "
                 "as one array (window, channel, time)"
@@ -69,39 +71,62 @@ def read_npz(path: Path, options: ReadOptions) -> Windows:
         return found.astype(default.dtype if default.dtype.kind == "i" else str)
 
     numbered = np.array([f"window{i:06d}" for i in range(n)])
-    recordings = per_window("recordings", numbered)
+    recordings = per_window("recordings", np.full(n, ""))
     start = per_window("start", np.zeros(n, dtype=np.int64))
     stop = per_window("stop", start + length)
-    channels, units = first("channels"), first("units")
+    channels, units, split = first("channels"), first("units"), first("split")
+    if split is not None:
+        split = per_window("split", numbered)
+        odd = sorted(set(split.tolist()) - {"train", "test"})
+        if odd:
+            raise UserError(f"{path}: split has the part '{odd[0]}': allowed are train and test")
     rate = first("rate_hz")
+    if rate is not None and (rate.size != 1 or rate.dtype.kind not in "fiu"):
+        raise UserError(
+            f"{path}: rate_hz of shape {rate.shape} and type {rate.dtype} is no rate: give one number in Hz"
+        )
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and is refused below
+        narrow = values.astype(np.float32)
     return Windows(
-        values=values.astype(np.float32),
+        values=narrow,
         channels=tuple(f"channel{i}" for i in range(n_channels)) if channels is None else tuple(channels.tolist()),
         units=options.units_for(n_channels, None if units is None else tuple(units.tolist())),
-        rate_hz=options.rate or (None if rate is None else float(rate)),
+        rate_hz=options.rate or (None if rate is None else float(rate.item())),
         labels=codes,
         class_names=class_names,
         subjects=per_window("subjects", np.full(n, "")),
         recordings=recordings,
         start=start,
         stop=stop,
-        ids=per_window("ids", np.array([f"{r}:{a}-{b}" for r, a, b in zip(recordings, start, stop, strict=True)])),
-        split=None if first("split") is None else per_window("split", numbered),
+        ids=per_window("ids", numbered),
+        split=split,
         name=path.stem if first("name") is None else str(first("name")),
     )
 
 
 def _classes(path: Path, labels: np.ndarray, names: np.ndarray | None) -> tuple[np.ndarray, tuple[str, ...]]:
-    missing = labels == "" if labels.dtype.kind in "US" else ~np.isfinite(labels.astype(np.float64))
+    if labels.dtype.kind == "S":
+        labels = np.char.decode(labels, "utf-8")
+    missing = labels == "" if labels.dtype.kind == "U" else ~np.isfinite(labels.astype(np.float64))
     if missing.any():
         raise UserError(
             f"{path}: window {int(np.argmax(missing))} has no label ({int(missing.sum())} of {len(labels)} windows have "
             "none): label these windows or leave them out"
         )
-    if names is not None and labels.dtype.kind in "iu":
-        return labels.astype(np.int64), tuple(names.tolist())
-    found, codes = np.unique(labels, return_inverse=True)
-    return codes.astype(np.int64), tuple(str(int(v)) if labels.dtype.kind == "f" else str(v) for v in found)
+    if labels.dtype.kind == "f":
+        if (labels % 1 != 0).any():
+            raise UserError(f"{path}: label {labels[labels % 1 != 0][0]} is no class: give whole numbers or text")
+        labels = labels.astype(np.int64)
+    if names is None:
+        found, codes = np.unique(labels, return_inverse=True)
+        return codes.astype(np.int64), tuple(str(name) for name in found)
+    class_names = tuple(str(name) for name in names)
+    if labels.dtype.kind != "U":
+        return labels.astype(np.int64), class_names
+    for label in np.unique(labels):
+        if label not in class_names:
+            raise unknown(f"label in {path}", str(label), class_names)
+    return np.array([class_names.index(label) for label in labels], dtype=np.int64), class_names
 
 
 READER = Reader(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -64,11 +65,12 @@ def _numbers_first(label: str) -> tuple[int, float, str]:
         return (1, 0.0, label)
 
 
-def _read(file: Path) -> pd.DataFrame:
+def _read(file: Path, text: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a table; the columns of `text` stay as they are written ('01' is not 1)."""
     try:
         if file.suffix == ".parquet":
             return pd.read_parquet(file)
-        return pd.read_csv(file, skip_blank_lines=False)
+        return pd.read_csv(file, skip_blank_lines=False, dtype=dict.fromkeys(text, str), keep_default_na=False)
     except ImportError as error:
         raise UserError(f"{file}: reading parquet needs pyarrow: pip install 'tsimage[parquet]'") from error
     except (ValueError, OSError) as error:
@@ -77,22 +79,22 @@ def _read(file: Path) -> pd.DataFrame:
 
 
 def _recordings(file: Path, name: str, options: ReadOptions) -> list[Recording]:
-    frame = _read(file)
+    frame = _read(file, [c for c in (options.label, options.subject, options.recording) if c is not None])
     columns = [str(c) for c in frame.columns]
     frame.columns = pd.Index(columns)
     for what in ("time", "label", "subject", "recording"):
         column = getattr(options, what)
         if column is not None and column not in columns:
-            raise unknown(f"{what} column in {file}:", column, columns)
+            raise unknown(f"{what} column in {file}", column, columns)
     for column in options.channels:
         if column not in columns:
-            raise unknown(f"channel column in {file}:", column, columns)
+            raise unknown(f"channel column in {file}", column, columns)
     if frame.empty:
         raise UserError(f"{file}: the table has no rows: leave the file out")
 
     values = np.stack([_numbers(file, frame[c]) for c in options.channels]).astype(np.float32)
     labels = frame[options.label]
-    missing = labels.isna() | (labels.astype(str).str.strip() == "")
+    missing = _blank(labels)
     if missing.any() and not options.drop_unlabelled:
         raise UserError(
             f"{file}, {_line(file, int(np.argmax(missing)))}: no label in column '{options.label}' "
@@ -101,7 +103,7 @@ def _recordings(file: Path, name: str, options: ReadOptions) -> list[Recording]:
     labels = _text(labels).where(~missing, "")
     by = [column for column in (options.subject, options.recording) if column is not None]
     for column in by:
-        blank = frame[column].isna() | (_text(frame[column]) == "")
+        blank = _blank(frame[column])
         if blank.any():
             raise UserError(f"{file}, {_line(file, int(np.argmax(blank)))}: column '{column}' is empty: fill it")
     rows_of = frame[by].apply(_text).groupby(by).indices if by else {(): np.arange(len(frame))}
@@ -136,6 +138,10 @@ def _text(column: pd.Series) -> pd.Series:
     return column.astype(str).str.strip()
 
 
+def _blank(column: pd.Series) -> pd.Series:
+    return column.isna() | column.astype(str).str.strip().str.casefold().isin(["", "nan"])
+
+
 def _line(file: Path, row: int) -> str:
     return f"line {row + 2}" if file.suffix == ".csv" else f"row {row}"
 
@@ -145,7 +151,7 @@ def _numbers(file: Path, column: pd.Series) -> np.ndarray:
     bad = ~np.isfinite(numbers)
     if bad.any():
         row = int(np.argmax(bad))
-        got = "empty or NaN" if pd.isna(column.iloc[row]) else f"'{column.iloc[row]}'"
+        got = "empty or NaN" if _blank(column.iloc[[row]]).item() else f"'{column.iloc[row]}'"
         raise UserError(
             f"{file}, {_line(file, row)}: column '{column.name}' is {got} ({int(bad.sum())} of {len(bad)} rows are no "
             "finite number): fill or remove these rows"
@@ -177,7 +183,7 @@ def _clock(file: Path, times: np.ndarray | None, rows: np.ndarray, rate: float |
     if (steps <= 0).any():
         row = int(np.argmax(steps <= 0)) + 1
         raise UserError(
-            f"{file}, {_line(file, int(rows[row]))}: time goes from {times[row - 1]:g} s to {times[row]:g} s: rows of one "
+            f"{file}, {_line(file, int(rows[row]))}: time goes from {times[row - 1]:.13g} s to {times[row]:.13g} s: rows of one "
             "recording must be in increasing order of time; sort them, or name the subject and recording columns"
         )
     usual = float(np.median(steps))

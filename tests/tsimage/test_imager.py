@@ -1,0 +1,226 @@
+import dataclasses
+import hashlib
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from tsimage import Imager, gadf, gasf, mtf
+
+UNITS = ("g", "rad/s")
+
+
+@pytest.fixture
+def x():
+    return np.random.default_rng(11).normal(size=(5, 2, 40)).astype(np.float32)
+
+
+def test_stacks_hold_a_block_of_channels_per_field_in_the_order_named(x):
+    imager = Imager(stack="mtf+gasf+gadf", size=10, bins=3, dtype="float64")
+    images = imager(x, UNITS)
+    exact = x.astype(np.float64)
+    limits = [(-2, 2), (-10, 10)]
+    assert images.shape == (5, 6, 10, 10)
+    np.testing.assert_allclose(images[:, 0:2], mtf(exact, 10, bins=3), rtol=0, atol=1e-15)
+    np.testing.assert_allclose(images[:, 2:4], gasf(exact, 10, limits=limits), rtol=0, atol=1e-15)
+    np.testing.assert_allclose(images[:, 4:6], gadf(exact, 10, limits=limits), rtol=0, atol=1e-15)
+    assert imager.fields == ("mtf", "gasf", "gadf")
+    assert imager.channel_names(["a", "b"]) == ("mtf:a", "mtf:b", "gasf:a", "gasf:b", "gadf:a", "gadf:b")
+
+
+def test_order_and_segmentation_reach_the_fields(x):
+    imager = Imager(
+        stack="gadf", size=7, scaling="window", order="scale-then-paa", segmentation="array_split", dtype="float64"
+    )
+    expected = gadf(x.astype(np.float64), 7, order="scale-then-paa", segmentation="array_split")
+    np.testing.assert_allclose(imager(x), expected, rtol=0, atol=1e-15)
+    assert np.abs(expected - gadf(x.astype(np.float64), 7)).max() > 0.01
+
+
+def test_the_recipe_holds_everything_that_decides_the_pixels():
+    assert Imager(scaling="fixed:g=4").recipe() == {
+        "stack": "gasf",
+        "size": 32,
+        "scaling": "fixed:g=4",
+        "bins": 8,
+        "order": "paa-then-scale",
+        "segmentation": "pyts",
+        "dtype": "float32",
+        "half_widths": {"g": 4.0, "m/s^2": 19.6133, "rad/s": 10.0, "deg/s": 573.0},
+    }
+    assert "half_widths" not in Imager(scaling="window").recipe()
+
+
+def test_the_hash_is_the_sha256_of_the_recipe():
+    imager = Imager(stack="gasf+mtf", size=16)
+    text = json.dumps(imager.recipe(), sort_keys=True)
+    assert imager.hash() == hashlib.sha256(text.encode()).hexdigest()
+    assert Imager(size=16, stack="gasf+mtf").hash() == imager.hash()
+
+
+def test_the_hash_changes_with_every_field_of_the_recipe():
+    changes = {
+        "stack": "gadf",
+        "size": 16,
+        "scaling": "window",
+        "bins": 4,
+        "order": "scale-then-paa",
+        "segmentation": "truncate",
+        "dtype": "float64",
+    }
+    assert set(changes) == {field.name for field in dataclasses.fields(Imager)}
+    hashes = {Imager().hash()} | {Imager(**{name: value}).hash() for name, value in changes.items()}
+    assert len(hashes) == 1 + len(changes)
+
+
+def test_limits_follow_the_unit_of_each_channel_and_the_overrides():
+    units = ("g", "m/s^2", "rad/s", "deg/s")
+    assert Imager().limits(units).tolist() == [[-2, 2], [-19.6133, 19.6133], [-10, 10], [-573, 573]]
+    assert Imager(scaling="fixed:g=4,rad/s=20").limits(("rad/s", "g", "g")).tolist() == [[-20, 20], [-4, 4], [-4, 4]]
+    assert Imager(scaling="fixed:uT=60").limits(("uT",)).tolist() == [[-60, 60]]
+    assert Imager(scaling="window").limits(units) is None
+
+
+def test_fixed_scaling_keeps_gravity_and_window_scaling_drops_it():
+    still = np.full((1, 1, 20), 1.0, dtype=np.float32)
+    # 1 g of 2 g: c = 1/2, 2 c^2 - 1 = -1/2
+    np.testing.assert_allclose(Imager(size=4)(still, ["g"]), np.full((1, 1, 4, 4), -0.5), rtol=0, atol=1e-7)
+    np.testing.assert_allclose(Imager(size=4, scaling="window")(still), np.ones((1, 1, 4, 4)), rtol=0, atol=1e-7)
+
+
+def test_unknown_names_get_the_nearest_valid_one(says):
+    with says(
+        "unknown image 'gafs': did you mean 'gasf'? Valid: gasf, gadf, mtf, or several joined by +, as gasf+gadf+mtf"
+    ):
+        Imager(stack="mtf+gafs")
+    with says("unknown scaling 'fixd': did you mean 'fixed'? Valid: fixed, window, fixed:UNIT=HALFWIDTH,..."):
+        Imager(scaling="fixd")
+    with says("unknown image dtype 'float16': did you mean 'float64'? Valid: float32, float64"):
+        Imager(dtype="float16")
+
+
+def test_a_stack_that_names_an_image_twice_is_refused():
+    with pytest.raises(ValueError, match=r"names an image twice.*'gasf\+mtf\+gasf'.*gasf\+mtf"):
+        Imager(stack="gasf+mtf+gasf")
+
+
+@pytest.mark.parametrize("override", ["g", "g=", "g=0", "g=-1", "=2", "g=two", "g=inf", "g=nan"])
+def test_an_override_that_is_no_positive_number_is_refused(override, says):
+    with says(
+        f"scaling 'fixed:rad/s=5,{override}' is not understood at '{override}': give UNIT=HALFWIDTH with a positive "
+        "number, as in fixed:g=4"
+    ):
+        Imager(scaling=f"fixed:rad/s=5,{override}")
+
+
+@pytest.mark.parametrize(("size", "bins"), [(0, 8), (-3, 8), (32, 1)])
+def test_a_size_or_bins_out_of_range_is_refused(size, bins, says):
+    with says(f"size {size} and bins {bins} are not allowed: size is >= 1 and bins >= 2"):
+        Imager(size=size, bins=bins)
+
+
+def test_a_unit_without_a_range_is_refused_where_a_gramian_field_needs_it(x, says):
+    with says(
+        "scaling 'fixed' has no fixed range for the unit 'uT': state the units of the channels (g, m/s^2, rad/s, "
+        "deg/s), or give the range as scaling 'fixed:uT=VALUE', or use scaling 'window'"
+    ):
+        Imager(size=8)(x, ("g", "uT"))
+    with says(
+        "scaling 'fixed' has no fixed range for the unit '': state the units of the channels (g, m/s^2, rad/s, "
+        "deg/s), or give the range as scaling 'fixed:UNIT=VALUE', or use scaling 'window'"
+    ):
+        Imager(size=8, stack="mtf+gasf")(x)
+    assert Imager(size=8, stack="mtf")(x).shape == (5, 2, 8, 8)
+
+
+def test_windows_shorter_than_the_image_are_refused(x, says):
+    with says(
+        "image size 41 does not fit windows of 40 samples: PAA never upsamples; "
+        "choose a size from 1 to 40 or cut longer windows"
+    ):
+        Imager(size=41)(x, UNITS)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("convert", [lambda x: x, torch.from_numpy], ids=["numpy", "torch"])
+def test_a_value_that_is_not_finite_names_its_window(x, says, value, convert):
+    x[3, 1, 17] = value
+    x[4, 0, 0] = value
+    with says("window 3 holds NaN or infinity: fill or remove these samples before imaging"):
+        Imager(size=8)(convert(x), UNITS)
+
+
+def test_wrong_shapes_are_refused(x, says):
+    imager = Imager(size=8)
+    with says("cannot paint an array of shape (2, 40): give (window, channel, time)"):
+        imager(x[0], UNITS)
+    with says("3 units for 2 channels: give one unit per channel"):
+        imager(x, ("g", "g", "g"))
+    with says("out has shape (5, 2, 8, 9), the images need (5, 2, 8, 8)"):
+        imager(x, UNITS, out=np.empty((5, 2, 8, 9), dtype=np.float32))
+    with says("out= is only for NumPy arrays; a tensor comes back on the device of the input"):
+        imager(torch.from_numpy(x), UNITS, out=np.empty((5, 2, 8, 8), dtype=np.float32))
+
+
+@pytest.mark.parametrize("scaling", ["fixed", "window"])
+def test_float32_is_within_1e_5_of_float64(x, scaling):
+    recipe = {"stack": "gasf+gadf+mtf", "size": 16, "scaling": scaling}
+    single, double = (Imager(**recipe, dtype=dtype)(x, UNITS) for dtype in ("float32", "float64"))
+    assert single.dtype == np.float32
+    assert double.dtype == np.float64
+    np.testing.assert_allclose(single, double, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("scaling", ["fixed", "window"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_tensor_gives_a_tensor_equal_to_numpys(x, scaling, dtype):
+    imager = Imager(stack="gasf+gadf+mtf", size=16, scaling=scaling, dtype=dtype)
+    images = imager(torch.from_numpy(x), UNITS)
+    assert isinstance(images, torch.Tensor)
+    assert images.dtype == getattr(torch, dtype)
+    atol = 1e-12 if dtype == "float64" else 1e-6
+    np.testing.assert_allclose(images.numpy(), imager(x, UNITS), rtol=0, atol=atol)
+
+
+def test_chunking_is_invisible(x, monkeypatch):
+    imager = Imager(stack="gasf+mtf", size=16)
+    whole = imager(x, UNITS)
+    monkeypatch.setattr("tsimage.imager._CHUNK_BYTES", 2 * 8 * 2 * 40 * 8)  # two windows at a time
+    np.testing.assert_array_equal(imager(x, UNITS), whole)
+    np.testing.assert_array_equal(np.concatenate([imager(x[i : i + 1], UNITS) for i in range(5)]), whole)
+
+
+def test_out_is_filled_and_returned(x):
+    imager = Imager(stack="gadf+mtf", size=16)
+    out = np.full((5, 4, 16, 16), np.nan, dtype=np.float32)
+    assert imager(x, UNITS, out=out) is out
+    np.testing.assert_array_equal(out, imager(x, UNITS))
+
+
+def test_painting_leaves_its_input_alone(x):
+    before = x.copy()
+    Imager(stack="gasf+gadf+mtf", size=16)(x, UNITS)
+    np.testing.assert_array_equal(x, before)
+
+
+def test_windows_bring_their_own_units(make_windows):
+    windows = make_windows()
+    imager = Imager(size=8)
+    np.testing.assert_array_equal(imager(windows), imager(windows.values, ("g", "rad/s")))
+
+
+def test_no_windows_give_no_images(make_windows):
+    assert Imager(size=8)(make_windows().select([])).shape == (0, 2, 8, 8)
+
+
+def test_clipped_share_counts_samples_beyond_the_fixed_range(make_windows):
+    values = np.zeros((2, 2, 20), dtype=np.float32)
+    values[0, 0, :3] = 2.5  # beyond 2 g
+    values[1, 1, :4] = -10.5  # beyond 10 rad/s
+    values[1, 0, 0] = 2.0  # at the limit
+    windows = make_windows(2, values=values)
+    assert Imager().clipped_share(windows) == pytest.approx(7 / 80)
+    assert Imager(scaling="fixed:g=4").clipped_share(windows) == pytest.approx(4 / 80)
+    assert Imager(scaling="window").clipped_share(windows) == 0
+    assert Imager(stack="mtf").clipped_share(windows) == 0
