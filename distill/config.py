@@ -69,7 +69,7 @@ class Run:
     and maximum of each window's axis, which hides gravity and amplitude)."""
     bins: int = 8
     """Quantile bins of Markov transition fields."""
-    epochs: int = 60
+    epochs: int = 100
     """Epochs of every training; the last one counts."""
     batch_size: int = 64
     """Largest batch."""

@@ -4,10 +4,10 @@
     TSIMAGE_DATA=../shared/data python experiments/main_job.py hapt
 
 The first is `distill run --teacher wrn28-3 --student wrn16-1`. The second is HAPT, six basic activities, three
-accelerometer axes, official split by subject, WRN16-1 teachers on 32 x 32 GASF images and on the signal, 25 epochs:
+accelerometer axes, official split by subject, WRN16-1 teachers on 32 x 32 GASF images and on the signal, 20 epochs:
 
     distill run --data hapt --channels 'acc*' --classes 'WALKING*' SITTING STANDING LAYING \\
-        --teacher wrn16-1 --epochs 25
+        --teacher wrn16-1 --epochs 20
 
 Both are read from their run directories below `runs/` where they are finished, and are trained otherwise. Writes
 `experiments/results/NAME.csv` with every seed's value and the machine.
@@ -30,7 +30,7 @@ RUNS = {
         data="hapt",
         read=ReadOptions(channels=("acc*",), classes=("WALKING*", "SITTING", "STANDING", "LAYING")),
         teacher=("wrn16-1",),
-        epochs=25,
+        epochs=20,
     ),
 }
 RESULTS = Path(__file__).parent / "results"
