@@ -86,9 +86,11 @@ class Run:
     device: Device = "auto"
     """auto takes CUDA, else MPS, else the CPU."""
     precision: Precision = "auto"
-    """Of training; auto takes bf16 where the hardware computes in it. Evaluation is always in float32."""
+    """Of training; auto takes bf16 where the hardware computes in it. Logits of teachers and evaluation are float32."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.teacher, str):
+            object.__setattr__(self, "teacher", (self.teacher,))
         parse_model(self.student)
         if not 0 <= self.lambda_ <= 1:
             raise UserError(f"lambda {self.lambda_} is not allowed: it is the weight of distillation, from 0 to 1")
@@ -102,17 +104,31 @@ class Run:
         if not 0 <= self.weight_decay < math.inf:
             raise UserError(f"weight-decay {self.weight_decay} is not allowed: it must be at least 0")
         if self.batch_size < 2:
-            raise UserError("batch-size 1 is not allowed: batch normalisation needs at least 2 windows")
+            raise UserError("batch-size 1 is not allowed: batch normalisation needs more than one window")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise UserError(f"seeds {list(self.seeds)} are not allowed: give at least one, each once")
-        for teacher in self.teachers():
-            self.imager(teacher.view)
+        views = [teacher.view for teacher in self.teachers()]
+        images = {part for view in views for part in view.split("+")} - {SIGNAL}
+        uses = {"image_size": images, "scaling": images & {"gasf", "gadf"}, "bins": images & {"mtf"}}
+        for name, used_by in uses.items():
+            if not used_by and getattr(self, name) != type(self).__dataclass_fields__[name].default:
+                raise UserError(
+                    f"{name.replace('_', '-')} {getattr(self, name)} does nothing for teachers on {', '.join(views)}: leave it out"
+                )
+        for view in views:
+            self.imager(view)
 
     def imager(self, view: str) -> Imager | None:
         """Return the recipe of an image view; None for the signal."""
         if view == SIGNAL:
             return None
-        return Imager(stack=view, size=self.image_size, scaling=self.scaling, bins=self.bins)
+        fields = view.split("+")
+        recipe: dict[str, Any] = {"stack": view, "size": self.image_size}
+        if "gasf" in fields or "gadf" in fields:
+            recipe["scaling"] = self.scaling
+        if "mtf" in fields:
+            recipe["bins"] = self.bins
+        return Imager(**recipe)
 
     def teachers(self) -> tuple[Teacher, ...]:
         """Return the teachers with their effective weights.

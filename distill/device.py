@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, get_args
 
 import torch
@@ -42,7 +44,8 @@ def choose_precision(name: Precision, device: torch.device) -> Literal["bf16", "
     if device.type == "cuda":
         native = torch.cuda.get_device_capability(device) >= (8, 0)
     else:
-        native = device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+        checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # torch has no public question for it
+        native = device.type == "cpu" and any(getattr(torch.cpu, check, lambda: False)() for check in checks)
     return "bf16" if native else "fp32"
 
 
@@ -64,3 +67,14 @@ def keep_freed_memory() -> None:
     mallopt = ctypes.CDLL(None).mallopt
     mallopt(_M_MMAP_MAX, 0)
     mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+@contextmanager
+def out_of_memory() -> Iterator[None]:
+    """Turn running out of the device's memory into one sentence."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            "the device ran out of memory: lower the batch-size or the image-size, or use device cpu"
+        ) from error

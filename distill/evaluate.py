@@ -7,7 +7,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 
 def metrics(labels: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
-    """Return accuracy, balanced accuracy (mean recall of the classes present) and macro-F1, each 0 to 1.
+    """Return accuracy, balanced accuracy and macro-F1 (both means over the classes present), each 0 to 1.
 
     Parameters
     ----------
@@ -22,5 +22,5 @@ def metrics(labels: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
     return {
         "accuracy": float(accuracy_score(labels, predictions)),
         "balanced_accuracy": float(np.mean([np.mean(predictions[labels == c] == c) for c in present])),
-        "macro_f1": float(f1_score(labels, predictions, average="macro", zero_division=0.0)),
+        "macro_f1": float(f1_score(labels, predictions, labels=present, average="macro", zero_division=0.0)),
     }

@@ -7,13 +7,14 @@ from typing import TextIO
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 
 EVERY_S = 10.0
 
 
-class Silent:
-    """Tells nothing."""
+class Progress:
+    """Who is told how a run goes. This one tells nobody; `Plain` and `Terminal` do."""
 
     def say(self, line: str) -> None:
         """Tell one line."""
@@ -31,7 +32,7 @@ class Silent:
         """Take away what is being drawn, at the end or when a run is broken off."""
 
 
-class Plain(Silent):
+class Plain(Progress):
     """One line per training, and one each ten seconds within it."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -53,18 +54,18 @@ class Plain(Silent):
         self.say(line)
 
 
-class Terminal(Silent):
+class Terminal(Progress):
     """A bar with the time remaining for each training, replaced by one line when it is done."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.bar: Progress | None = None
+        self.bar: Bars | None = None
 
     def say(self, line: str) -> None:
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def begin(self, title: str, epochs: int) -> None:
-        self.bar = Progress(
+        self.bar = Bars(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),

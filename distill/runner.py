@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 import time
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,38 +23,24 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-import tsimage
 from distill.config import Run, Teacher
-from distill.device import choose_device, choose_precision, describe
 from distill.evaluate import metrics
-from distill.models import build_model
-from distill.models.standardize import Standardize
-from distill.progress import Silent, describe_epoch
-from distill.splits import Split, certificate, split_windows
+from distill.plan import Plan, Training
+from distill.progress import Progress, describe_epoch
 from distill.table import format_table, table
 from distill.teachers import cached_logits
-from distill.train import Samples, Schedule, Teaching, initialised, predict, train
-from distill.views import SIGNAL, View
+from distill.train import Samples, Teaching, predict, train
 from tsimage import atomic
 from tsimage.datasets import load
 from tsimage.errors import UserError
 from tsimage.windows import Windows
 
+try:
+    import fcntl
+except ImportError:  # Windows: two processes in one run directory are not kept apart there
+    fcntl = None  # type: ignore[assignment]
 
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """One training of a run: which model, on which seed, in which folder."""
-
-    role: Literal["teacher", "scratch", "student"]
-    network: str
-    view: View
-    seed: int
-    folder: Path
-
-    @property
-    def title(self) -> str:
-        label = {"teacher": "teacher", "scratch": "from scratch", "student": "distilled"}[self.role]
-        return f"seed {self.seed}  {label} {self.network}:{self.view.name}"
+LOCK = ".lock"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,137 +59,8 @@ class Result:
         return format_table(self.content)
 
 
-class Plan:
-    """A run bound to its windows: everything is checked, nothing is trained or written yet.
-
-    Parameters
-    ----------
-    run : Run
-    windows : Windows, optional
-        In place of `run.data`; the read options that choose channels and classes still apply.
-    folder : Path, optional
-        The run directory; by default below `runs/`.
-
-    Raises
-    ------
-    UserError
-        For anything wrong in the data or impossible in the run.
-    """
-
-    def __init__(self, run: Run, windows: Windows | None = None, folder: Path | None = None) -> None:
-        self.run = run
-        self.windows = load(run.data if windows is None else windows, run.read)
-        if len(self.windows.class_names) < 2:
-            raise UserError(
-                f"{self.windows.name}: there is only the class '{self.windows.class_names[0]}': nothing to learn"
-            )
-        self.fingerprint = self.windows.fingerprint()
-        self.folder = folder or run.folder(self.fingerprint if windows is not None else "")
-        self.device = choose_device(run.device)
-        self.precision = choose_precision(run.precision, self.device)
-        self.split: Split = split_windows(self.windows, run.evaluate)
-        self.certificate = certificate(self.windows, self.split)
-        if len(self.split.train) < 2:
-            raise UserError(
-                f"{self.windows.name}: {len(self.split.train)} window is left to train: at least 2 are needed"
-            )
-        self.teachers: tuple[Teacher, ...] = run.teachers()
-        for teacher in self.teachers:
-            imager = run.imager(teacher.view)
-            if imager is not None:
-                imager.check(self.windows.length, self.windows.units)
-        self.schedule = Schedule(
-            epochs=run.epochs,
-            batch_size=run.batch_size,
-            learning_rate=run.learning_rate,
-            weight_decay=run.weight_decay,
-        )
-
-    def view(self, name: str) -> View:
-        """Return a view of the windows of this run by name."""
-        return View(imager=self.run.imager(name), units=self.windows.units)
-
-    def teacher_training(self, teacher: Teacher, seed: int) -> Training:
-        """Return the training of a teacher that a seed's student learns from."""
-        seed = self.run.seeds[0] if self.run.shared_teachers else seed
-        parent = "shared" if self.run.shared_teachers else f"seed-{seed}"
-        return Training(
-            role="teacher",
-            network=teacher.network,
-            view=self.view(teacher.view),
-            seed=seed,
-            folder=self.folder / parent / f"teacher-{teacher.network}-{teacher.view}",
-        )
-
-    def student_training(self, role: Literal["scratch", "student"], seed: int) -> Training:
-        """Return the training of the student from scratch or distilled."""
-        folder = self.folder / f"seed-{seed}" / f"{role}-{self.run.student}"
-        return Training(role=role, network=self.run.student, view=self.view(SIGNAL), seed=seed, folder=folder)
-
-    def trainings(self) -> list[Training]:
-        """Return all trainings in order, each once."""
-        ordered: dict[Path, Training] = {}
-        for seed in self.run.seeds:
-            for training in (
-                *(self.teacher_training(teacher, seed) for teacher in self.teachers),
-                self.student_training("scratch", seed),
-                self.student_training("student", seed),
-            ):
-                ordered.setdefault(training.folder, training)
-        return list(ordered.values())
-
-    def samples(self, index: np.ndarray) -> Samples:
-        """Return windows of this run on its device."""
-        return Samples(
-            values=torch.from_numpy(self.windows.values[index]).to(self.device),
-            labels=torch.from_numpy(self.windows.labels[index]).to(self.device),
-            ids=self.windows.ids[index],
-        )
-
-    def build(self, training: Training, samples: Samples) -> nn.Module:
-        """Build the network of a training; signals are standardised with the training windows' mean and deviation.
-
-        Scratch and distilled student of one seed start from the same weights.
-        """
-        make = partial(
-            build_model,
-            training.network,
-            dims=training.view.dims,
-            in_channels=training.view.channels,
-            classes=len(self.windows.class_names),
-        )
-        role = training.title if training.role == "teacher" else "student"
-        network = initialised(make, training.seed, role)
-        if training.view.dims == 1:
-            network = nn.Sequential(Standardize.fit(samples.values), network)
-        return network.to(self.device)
-
-    def describe(self) -> dict[str, Any]:
-        """Return the content of `run.json`."""
-        return {
-            "run": self.run.to_json(),
-            "data": {
-                "name": self.windows.name,
-                "summary": str(self.windows),
-                "windows_sha256": self.fingerprint,
-                "cut": None if self.windows.cut_report is None else str(self.windows.cut_report),
-            },
-            "teachers": {t.name: t.weight for t in self.teachers},
-            "formula": self.run.formula(),
-            "split": self.certificate,
-            "environment": {
-                "tsimage": tsimage.__version__,
-                "python": platform.python_version(),
-                "torch": torch.__version__,
-                "numpy": np.__version__,
-                "device": describe(self.device),
-                "precision": self.precision,
-            },
-        }
-
-
 def run(
-    run: Run, windows: Windows | None = None, folder: str | Path | None = None, progress: Silent | None = None
+    run: Run, windows: Windows | None = None, folder: str | Path | None = None, progress: Progress | None = None
 ) -> Result:
     """Do a run, or what is missing of it, and return its result.
 
@@ -211,10 +68,10 @@ def run(
     ----------
     run : Run
     windows : Windows, optional
-        In place of `run.data`.
+        In place of `run.data`; the read options that choose channels and classes still apply.
     folder : str or Path, optional
         The run directory; by default below `runs/`, named by the run and a hash of all its options.
-    progress : Silent, Plain or Terminal, optional
+    progress : Progress, Plain or Terminal, optional
         Who is told; by default nobody.
 
     Returns
@@ -226,58 +83,105 @@ def run(
     UserError
         For anything wrong in the data, an impossible run, or a directory that holds another run.
     """
-    return execute(Plan(run, windows, None if folder is None else Path(folder)), progress or Silent())
+    folder = None if folder is None else Path(folder)
+    if windows is None:
+        windows = load(run.data, run.read)
+    else:
+        windows = load(windows, run.read)
+        run = replace(run, data=windows.name)
+        folder = folder or run.folder(windows.fingerprint())
+    return execute(Plan(run, windows, folder), progress or Progress())
 
 
-def execute(plan: Plan, progress: Silent) -> Result:
+def execute(plan: Plan, progress: Progress) -> Result:
     """Train what is missing of a plan, evaluate everything at the end, and write the result."""
     result_path = plan.folder / "result.json"
-    _claim(plan)
+    check_folder(plan)
     if result_path.exists():
-        return Result(folder=plan.folder, content=json.loads(result_path.read_text()), was_finished=True)
-    samples = plan.samples(plan.split.train)
-    trainings = plan.trainings()
-    for number, training in enumerate(trainings, start=1):
-        title = f"[{number}/{len(trainings)}] {training.title}"
-        if (training.folder / "training.json").exists():
-            progress.say(f"{title}  is done already")
-            continue
-        try:
-            _train(plan, training, samples, title, progress)
-        finally:
-            progress.stop()
-    content = _evaluate(plan, samples)
-    atomic.write_json(result_path, content)
+        made_by = atomic.read_json(plan.folder / "run.json")["environment"].get("code_sha256")
+        if made_by != plan.environment()["code_sha256"]:
+            progress.say("This result was made by another version of the code.")
+        return Result(folder=plan.folder, content=atomic.read_json(result_path), was_finished=True)
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    with _alone(plan.folder):
+        for left_over in plan.folder.rglob(".*.partial"):  # of a process that was killed while it wrote
+            left_over.unlink()
+        if not (plan.folder / "run.json").exists():
+            atomic.write_json(plan.folder / "run.json", plan.describe())
+        samples = plan.samples(plan.split.train)
+        trainings = plan.trainings()
+        for number, training in enumerate(trainings, start=1):
+            title = f"[{number}/{len(trainings)}] {training.title}"
+            if training.is_done:
+                progress.say(f"{title}  is done already")
+                continue
+            try:
+                _train(plan, training, samples, title, progress)
+            finally:
+                progress.stop()
+        content = _evaluate(plan, samples)
+        atomic.write_json(result_path, content)
     return Result(folder=plan.folder, content=content, was_finished=False)
 
 
-def _claim(plan: Plan) -> None:
-    """Write `run.json`, or see that the directory holds this very run."""
+def check_folder(plan: Plan) -> None:
+    """See that the run directory is new, or holds this very run; write nothing.
+
+    Raises
+    ------
+    UserError
+        If it holds another run, a run half done in another environment, or something else.
+    """
     path = plan.folder / "run.json"
-    now = plan.describe()
-    for left_over in plan.folder.rglob(".*.partial"):  # of a process that was killed while it wrote
-        left_over.unlink()
-    if path.exists():
-        before = json.loads(path.read_text())
-        for what, then, wanted in (
+    mend = "choose another folder or remove it"
+    if not path.exists():
+        if plan.folder.exists() and any(not _is_ours(entry) for entry in plan.folder.iterdir()):
+            raise UserError(f"'{plan.folder}' is not empty and holds no run: choose another folder")
+        return
+    before, now = atomic.read_json(path), plan.describe()
+    try:
+        compared = (
             ("options", before["run"], now["run"]),
             ("data", before["data"]["windows_sha256"], now["data"]["windows_sha256"]),
             ("split", before["split"]["parts"], now["split"]["parts"]),
-        ):
-            if then != wanted:
-                names = sorted(k for k in wanted if wanted[k] != then.get(k)) if isinstance(wanted, dict) else []
-                differ = f" ({', '.join(names)})" if names else ""
-                raise UserError(
-                    f"'{plan.folder}' holds another run, with other {what}{differ}: choose another folder or remove it"
-                )
+        )
+        environment = before["environment"]
+    except (KeyError, TypeError) as error:
+        raise UserError(f"'{path}' describes no run of distill: {mend}") from error
+    for what, then, wanted in compared:
+        if then != wanted:
+            names = sorted(k for k in wanted if wanted[k] != then.get(k)) if isinstance(wanted, dict) else []
+            differ = f" ({', '.join(names)})" if names else ""
+            raise UserError(f"'{plan.folder}' holds another run, with other {what}{differ}: {mend}")
+    if (plan.folder / "result.json").exists():
         return
-    if plan.folder.exists() and any(plan.folder.iterdir()):
-        raise UserError(f"'{plan.folder}' is not empty and holds no run: choose another folder")
-    plan.folder.mkdir(parents=True, exist_ok=True)
-    atomic.write_json(path, now)
+    for key in ("code_sha256", "torch", "device_type", "precision"):
+        if environment.get(key) != now["environment"][key]:
+            raise UserError(
+                f"'{plan.folder}' holds this run half done with {key} {environment.get(key)}, here it is "
+                f"{now['environment'][key]}: one table must not mix them; {mend}"
+            )
 
 
-def _train(plan: Plan, training: Training, samples: Samples, title: str, progress: Silent) -> None:
+def _is_ours(entry: Path) -> bool:
+    return entry.name == LOCK or (entry.name.startswith(".run.json.") and entry.suffix == ".partial")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep a second process out of a run directory; a killed process keeps nobody out."""
+    with (folder / LOCK).open("a") as lock:
+        if fcntl is not None:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise UserError(
+                    f"another process is at work in '{folder}': wait for it or choose another folder"
+                ) from error
+        yield
+
+
+def _train(plan: Plan, training: Training, samples: Samples, title: str, progress: Progress) -> None:
     began = time.monotonic()
     model = plan.build(training, samples)
     teaching = None
@@ -291,7 +195,7 @@ def _train(plan: Plan, training: Training, samples: Samples, title: str, progres
     training.folder.mkdir(parents=True, exist_ok=True)
     progress.begin(title, plan.schedule.epochs)
     row: dict[str, float] = {}
-    with (training.folder / "history.jsonl").open("w") as history:
+    with (training.folder / "history.jsonl").open("w", encoding="utf-8") as history:
 
         def on_epoch(epoch: dict[str, float]) -> None:
             row.update(epoch)
@@ -321,6 +225,7 @@ def _train(plan: Plan, training: Training, samples: Samples, title: str, progres
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "seconds": round(seconds, 2),
         "last_epoch": row,
+        "environment": plan.environment(),
     }
     atomic.write_json(training.folder / "training.json", record)
     progress.end(f"{title}  {plan.schedule.epochs} epochs in {seconds:.1f} s  {describe_epoch(row)}")
@@ -328,7 +233,7 @@ def _train(plan: Plan, training: Training, samples: Samples, title: str, progres
 
 def _trained(plan: Plan, training: Training, samples: Samples) -> tuple[nn.Module, dict[str, Any]]:
     """Load a finished training, and see that its weights are the ones that were written."""
-    record = json.loads((training.folder / "training.json").read_text())
+    record = atomic.read_json(training.folder / "training.json")
     path = training.folder / "weights.safetensors"
     content = path.read_bytes() if path.exists() else b""
     if hashlib.sha256(content).hexdigest() != record["weights_sha256"]:
@@ -391,29 +296,3 @@ def _evaluate(plan: Plan, samples: Samples) -> dict[str, Any]:
         "shared_teachers": plan.run.shared_teachers,
         "models": sorted(models.values(), key=lambda m: order[m["role"]]),
     }
-
-
-def estimate(plan: Plan, steps: int = 3) -> list[tuple[Training, float]]:
-    """Return each training that is missing with the seconds it will take, from timing a few real steps here."""
-    samples = plan.samples(plan.split.train)
-    per_epoch = -(-len(samples.ids) // plan.schedule.batch_size)
-    seconds: dict[tuple[str, str], float] = {}
-    missing = [t for t in plan.trainings() if not (t.folder / "training.json").exists()]
-    for training in missing:
-        key = (training.network, training.view.name)
-        if key in seconds:
-            continue
-        size = min(len(samples.ids), plan.schedule.batch_size)
-        few = Samples(values=samples.values[:size], labels=samples.labels[:size], ids=samples.ids[:size])
-        times: list[float] = []
-        train(
-            plan.build(training, samples),
-            training.view,
-            few,
-            Schedule(epochs=1 + steps, batch_size=size, learning_rate=plan.schedule.learning_rate),
-            seed=training.seed,
-            precision=plan.precision,
-            on_epoch=lambda _, times=times: times.append(time.monotonic()),  # type: ignore[misc]
-        )
-        seconds[key] = float(np.median(np.diff(times)))
-    return [(t, seconds[t.network, t.view.name] * per_epoch * plan.schedule.epochs) for t in missing]

@@ -100,7 +100,10 @@ def _hold_out(windows: Windows, index: np.ndarray) -> tuple[np.ndarray, np.ndarr
             f"{windows.name}: one recording of one person cannot be split into training and evaluation without leaking: "
             "name the subject or recording column, or add recordings"
         )
-    n_splits = max(2, min(FOLDS, n_groups, int(np.bincount(labels).max())))
+    most = int(np.bincount(labels).max())
+    if most < 2:
+        raise UserError(f"{windows.name}: one window of each class cannot be split: add recordings")
+    n_splits = min(FOLDS, n_groups, most)
     folds = StratifiedGroupKFold(n_splits=n_splits, shuffle=True, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of classes with fewer windows than folds: looked at here
@@ -152,7 +155,7 @@ def _check_raw_samples(windows: Windows, split: Split) -> None:
             i, j = np.argwhere(overlap)[0]
             raise UserError(
                 f"{windows.name}: windows '{windows.ids[train[i]]}' (train) and '{windows.ids[other[j]]}' ({split.part}) "
-                "share raw samples: split by subject or recording, not by window"
+                f"hold the same raw samples of recording '{recording}': split by subject or recording, not by window"
             )
 
 

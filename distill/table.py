@@ -48,7 +48,7 @@ def table(result: dict[str, Any], metric: str = "accuracy") -> pd.DataFrame:
     DataFrame
         Columns `role`, `network`, `view`, `weight` (of a teacher), `parameters`, `mean`, `sd`, `ci95`, `n`,
         `seeds` (seed to value), and for the distilled student `difference`, `difference_sd`,
-        `difference_ci95`: to the student from scratch, paired by seed. All in percent.
+        `difference_ci95`: to the student from scratch, paired by seed. Accuracies are in percent.
     """
     rows = []
     scratch = next(m for m in result["models"] if m["role"] == "scratch")
@@ -96,7 +96,7 @@ def format_table(result: dict[str, Any]) -> str:
             f"{row_f1['mean']:.2f}",
         )
     text = io.StringIO()
-    Console(file=text, width=200, color_system=None).print(grid)
+    Console(file=text, width=10_000, color_system=None).print(grid)
     seeds = ", ".join(result["models"][-1]["seeds"])
     lines += [
         f"+- is the sample standard deviation (ddof 1) over seeds {seeds}; none below n = {MIN_N}. The last epoch counts.",

@@ -42,10 +42,15 @@ def cached_logits(
     if path.exists():
         try:
             with safe_open(path, framework="pt") as cache:
-                if (cache.metadata() or {}).get("key") == key:
-                    return cache.get_tensor("logits")
-        except SafetensorError:
-            pass  # a damaged cache is computed anew
+                logits, metadata = cache.get_tensor("logits"), cache.metadata() or {}
+            if metadata.get("key") == key and metadata.get("sha256") == _sha256(logits):
+                return logits
+        except (SafetensorError, OSError):
+            pass  # a damaged cache, like one of other windows, is computed anew
     logits = predict(model, view, values)
-    atomic.write_bytes(path, save({"logits": logits}, metadata={"key": key}))
+    atomic.write_bytes(path, save({"logits": logits}, metadata={"key": key, "sha256": _sha256(logits)}))
     return logits
+
+
+def _sha256(logits: torch.Tensor) -> str:
+    return hashlib.sha256(logits.numpy().tobytes()).hexdigest()

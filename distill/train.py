@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -89,10 +90,15 @@ def batches(ids: np.ndarray, batch_size: int, seed: int, epoch: int) -> Iterator
     yield from np.array_split(by_id[order], math.ceil(len(ids) / batch_size))
 
 
+def repeatable() -> AbstractContextManager[None]:
+    """Make cuDNN choose deterministic algorithms and full float32, so that a seed repeats; nothing on other devices."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+
+
 def initialised(build: Callable[[], nn.Module], seed: int, role: str) -> nn.Module:
     """Build a network whose first weights come from (seed, role); global random state is untouched."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(random_seed(seed, "init", role))
+        torch.default_generator.manual_seed(random_seed(seed, "init", role))  # networks are built on the CPU
         return build()
 
 
@@ -130,7 +136,7 @@ def train(
     Raises
     ------
     UserError
-        When the loss is no longer finite, with epoch, step and window ids.
+        When the loss is no longer finite, with epoch, step and window ids, or a weight at the end.
     """
     device = samples.values.device
     if device.type != "mps" and view.dims == 2:
@@ -154,9 +160,9 @@ def train(
                 group["lr"] = rate
             index = torch.from_numpy(batch).to(device)
             labels = samples.labels[index]
-            images = view.of(samples.values[index])
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-                logits = model(images)
+            inputs = view.of(samples.values[index])
+            with repeatable(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+                logits = model(inputs)
             logits = logits.float()
             if teaching is None:
                 parts = knowledge_distillation(logits, labels)
@@ -176,7 +182,8 @@ def train(
                     f"{', '.join(samples.ids[batch][:3])}, ...: lower the learning rate or look at these windows"
                 )
             optimizer.zero_grad(set_to_none=True)
-            parts["loss"].backward()
+            with repeatable():
+                parts["loss"].backward()
             optimizer.step()
             step += 1
             parts["accuracy"] = (logits.detach().argmax(1) == labels).float().mean()
@@ -185,11 +192,18 @@ def train(
         if on_epoch is not None:
             means = {name: total / len(samples.ids) for name, total in sums.items()}
             on_epoch({"epoch": epoch, "learning_rate": rate, **means})
+    broken = [name for name, tensor in model.state_dict().items() if not bool(torch.isfinite(tensor).all())]
+    if broken:
+        raise UserError(
+            f"training of view '{view.name}' ended with weights that are not finite ({', '.join(broken[:3])}): "
+            "lower the learning rate"
+        )
 
 
 @torch.inference_mode()
 def predict(model: nn.Module, view: View, values: Tensor, batch_size: int = 256) -> Tensor:
-    """Return the logits of raw windows (window, channel, time), in float32, shape (window, class), on the CPU."""
+    """Return the logits of raw windows (window, channel, time), in full float32, shape (window, class), on the CPU."""
     model.eval()
-    parts = [model(view.of(values[i : i + batch_size])).float().cpu() for i in range(0, len(values), batch_size)]
+    with repeatable():
+        parts = [model(view.of(values[i : i + batch_size])).float().cpu() for i in range(0, len(values), batch_size)]
     return torch.cat(parts)

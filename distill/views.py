@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tsimage.errors import unknown
+from tsimage.errors import UserError, unknown
 from tsimage.fields import FIELDS, parse_stack
 from tsimage.imager import Imager
 
@@ -75,7 +75,10 @@ def check_view(name: str) -> str:
     """
     if name == SIGNAL:
         return name
-    for part in name.split("+"):
+    parts = name.split("+")
+    if SIGNAL in parts:
+        raise UserError(f"view '{name}' stacks the signal with images: name two teachers, one for each")
+    for part in parts:
         if part not in FIELDS:
             raise unknown("view", part, [SIGNAL, *FIELDS, "or several images joined by +, as gasf+gadf+mtf"])
     parse_stack(name)

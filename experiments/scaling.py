@@ -11,6 +11,7 @@ Writes `experiments/results/scaling.csv`; about 7 minutes for each scaling on tw
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -19,7 +20,6 @@ import pandas as pd
 import distill
 from distill.device import keep_freed_memory
 from distill.progress import Plain
-from distill.runner import Plan, execute
 from tsimage import ReadOptions
 
 SCALINGS = ("fixed", "window", "fixed:g=4")
@@ -39,10 +39,10 @@ def main() -> None:
             epochs=20,
             evaluate="validation",
         )
-        plan = Plan(run)
-        result = execute(plan, Plain(sys.stdout))
+        result = distill.run(run, progress=Plain(sys.stdout))
         print(f"scaling {scaling}\n{result}\n")
-        tables.append(result.table().assign(scaling=scaling, environment=str(plan.describe()["environment"])))
+        about = json.loads((result.folder / "run.json").read_text(encoding="utf-8"))
+        tables.append(result.table().assign(scaling=scaling, environment=str(about["environment"])))
         table = pd.concat(tables)
         table["seeds"] = [" ".join(f"{value:.2f}" for value in row.values()) for row in table["seeds"]]
         columns = ["scaling", "role", "network", "view", "mean", "sd", "ci95", "n", "seeds", "environment"]

@@ -7,21 +7,41 @@ import os
 from pathlib import Path
 from typing import Any
 
+from tsimage.errors import UserError
+
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace `path` by `content`; a kill at any moment leaves the old file or the new one."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
 
 
 def write_json(path: Path, content: Any) -> None:
     """Replace `path` by `content` as indented JSON."""
     write_bytes(path, (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file that `write_json` wrote.
+
+    Raises
+    ------
+    UserError
+        If it is not readable as JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"'{path}' is damaged ({error}): remove its folder and make it anew") from error
 
 
 def sync_folder(folder: Path) -> None:
@@ -33,3 +53,16 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process still runs, so that its unfinished files are not taken for left-overs."""
+    if os.name == "nt":
+        return True  # asking would interrupt it there
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,14 +38,14 @@ def convert(
     Args:
         input: data set of the catalogue (see tsimage datasets), or a file or folder of recordings or windows.
         output: folder to make; it appears when it is complete.
-        images: which images.
-        read: what to read and how to cut it.
+        images: recipe of the images.
+        read: what is read.
         overwrite: replace an image store that is there already.
         debug: show the traceback of an error.
     """
     from tsimage.conversion import convert as convert_windows
 
-    windows = _load(input, read)
+    windows = load_and_tell(input, read, _say)
     columns = (TextColumn("painting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -57,8 +58,8 @@ def convert(
             options=ReadOptions(constant="flag"),  # constant windows were dealt with when they were read
             on_progress=lambda done, _: bar.update(task, completed=done),
         )
-    if images.scaling != "window" and {"gasf", "gadf"} & set(images.fields):
-        _say(f"scaling {images.scaling}: {100 * store.manifest['clipped_share']:.2f} % of samples clipped")
+    for note in images.notes(windows):
+        _say(note)
     _say(str(store))
 
 
@@ -76,8 +77,8 @@ def show(
     Args:
         input: data set of the catalogue, or a file or folder of recordings or windows.
         output: picture to write, ending in .png.
-        images: which images.
-        read: what to read and how to cut it.
+        images: recipe of the images.
+        read: what is read.
         pick: the window to draw, by position or id; the first unless given.
         per_class: draw a contact sheet with this many windows of each class instead.
         debug: show the traceback of an error.
@@ -90,7 +91,7 @@ def show(
         raise UserError(f"per-class {per_class} is not allowed: show at least 1 window of each class")
     if per_class is not None and pick is not None:
         raise UserError("pick and per-class exclude each other: draw one window, or a contact sheet")
-    windows = _load(input, read)
+    windows = load_and_tell(input, read, _say)
     if per_class is None:
         figure = draw_window(windows, find_window(windows, pick or "0"), images)
     else:
@@ -113,16 +114,19 @@ def datasets(debug: bool = False) -> None:
     _say(f"Sets that are not bundled are looked for in the folder that {DATA_VARIABLE} names.")
 
 
-def _load(data: str, read: ReadOptions) -> Windows:
+def load_and_tell(data: str, read: ReadOptions, say: Callable[[str], None]) -> Windows:
+    """Load windows and say what was read, what was left over, and which windows have a constant channel."""
     from tsimage.datasets import load
 
-    windows = load(data, read)
-    _say(str(windows))
-    if windows.cut_report is not None:
-        _say(str(windows.cut_report))
+    windows = load(data, replace(read, constant="flag"))
     constant = int(windows.constant_channels().any(axis=1).sum())
+    if constant and read.constant != "flag":
+        windows = load(windows, ReadOptions(constant=read.constant))
+    say(str(windows))
+    if windows.cut_report is not None:
+        say(str(windows.cut_report))
     if constant:
-        _say(f"{constant} windows with a constant channel are flagged")
+        say(f"{constant} windows with a constant channel were {'dropped' if read.constant == 'drop' else 'flagged'}")
     return windows
 
 

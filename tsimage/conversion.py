@@ -63,17 +63,15 @@ def convert(
     output = Path(output)
     windows = load(data, options)
     imager.check(windows.length, windows.units)
+    beside = output.with_name(f".{output.name}.{os.getpid()}.partial")
+    replaced = beside.with_suffix(".replaced")
+    _tidy(output, beside)
     if output.exists() and not (overwrite and is_store(output)):
         mend = "pass overwrite to replace it" if is_store(output) else "it is no image store"
         raise UserError(f"output '{output}' exists already: choose another name ({mend})")
     shape = (len(windows), len(imager.fields) * len(windows.channels), imager.size, imager.size)
     _check_disk(output, shape, imager.dtype)
     output.parent.mkdir(parents=True, exist_ok=True)
-    beside = output.with_name(f".{output.name}.{os.getpid()}.partial")
-    for left_over in output.parent.glob(f".{output.name}.*.partial"):
-        pid = left_over.name.split(".")[-2]
-        if pid.isdigit() and (left_over == beside or not _alive(int(pid))):
-            shutil.rmtree(left_over)
     try:
         beside.mkdir()
         _paint(windows, imager, beside / IMAGES, shape, on_progress)
@@ -81,13 +79,28 @@ def convert(
         atomic.write_bytes(beside / LABELS, labels)
         atomic.write_json(beside / MANIFEST, _manifest(windows, imager, beside, shape))
         if output.exists():
-            shutil.rmtree(output)
+            output.rename(replaced)
         beside.rename(output)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
     atomic.sync_folder(output.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
     return open_store(output)
+
+
+def _tidy(output: Path, beside: Path) -> None:
+    """Undo what a killed process left: its unfinished store goes, a store that it had moved aside comes back."""
+    for left_over in output.parent.glob(f".{output.name}.*"):
+        pid, kind = left_over.name.split(".")[-2:]
+        if kind not in ("partial", "replaced") or not pid.isdigit():
+            continue
+        if left_over != beside and atomic.alive(int(pid)):
+            continue
+        if kind == "replaced" and not output.exists():
+            left_over.rename(output)
+        else:
+            shutil.rmtree(left_over)
 
 
 def _paint(
@@ -162,13 +175,3 @@ def _check_disk(output: Path, shape: tuple[int, ...], dtype: str) -> None:
             f"output '{output}' needs {needed / 1e9:.2f} GB but '{folder}' has {free / 1e9:.2f} GB free: "
             "choose a smaller size or fewer images, or another disk"
         )
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

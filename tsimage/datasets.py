@@ -14,6 +14,7 @@ import numpy as np
 from tsimage.errors import UserError, unknown
 from tsimage.readers import CUT_OPTIONS, ReadOptions, RecordingSet, check_options, reader_for
 from tsimage.readers.hapt import READER as HAPT
+from tsimage.readers.hapt import read_hapt
 from tsimage.windows import Windows, cut
 
 DATA_VARIABLE = "TSIMAGE_DATA"
@@ -57,11 +58,6 @@ def load(data: str | Path | Windows = "basic-motions", options: ReadOptions | No
     (80, 3, 100)
     """
     if options is None:
-        for key in ("channels", "classes", "units"):
-            if isinstance(kwargs.get(key), str):
-                kwargs[key] = (kwargs[key],)
-            elif key in kwargs:
-                kwargs[key] = tuple(kwargs[key])
         options = ReadOptions(**kwargs)
     elif kwargs:
         raise UserError(f"give ReadOptions or keywords, not both: got {', '.join(kwargs)} beside options")
@@ -93,8 +89,9 @@ def _cut(read: RecordingSet, name: str, options: ReadOptions) -> Windows:
                 f"{name}: say how long a window is, in samples (window 128) or seconds (window 2.56s): the recordings "
                 f"run at {rate:g} Hz and fix none"
             )
-        window, overlap = str(read.window), read.overlap if overlap is None else overlap
-    windows = cut(read.recordings, window, overlap or 0.0, class_names=read.class_names, name=name)
+        window = str(read.window)
+    overlap = read.overlap if overlap is None else overlap
+    windows = cut(read.recordings, window, overlap, class_names=read.class_names, name=name)
     if not read.split:
         return windows
     unlisted = sorted(set(windows.subjects.tolist()) - set(read.split))
@@ -133,7 +130,7 @@ def _basic_motions(options: ReadOptions) -> Windows:
     folder = Path(package.submodule_search_locations[0]) / "datasets" / "cached_datasets" / "UEA" / "BasicMotions"
     values, labels, split, ids = [], [], [], []
     for part in ("train", "test"):
-        text = (folder / f"BasicMotions_{part.upper()}.arff").read_text()
+        text = (folder / f"BasicMotions_{part.upper()}.arff").read_text(encoding="utf-8")
         rows = text.partition("@data")[2].strip().splitlines()
         for number, row in enumerate(rows):
             series, _, label = row.rpartition(",")
@@ -168,18 +165,14 @@ def _hapt(options: ReadOptions) -> RecordingSet:
             "UCI HAPT set, or give the path of the archive itself"
         )
     folder = Path(root) / "hapt"
-    for path in [*(sorted(folder.iterdir()) if folder.is_dir() else []), folder]:
-        if path.suffix != ".npz" and path.name != "original-sample" and HAPT.accepts(path):
-            return _recordings(HAPT.read(path, options))
+    archives = [p for p in sorted(folder.glob("*")) if p.is_file() and HAPT.accepts(p)]
+    for path in [*archives, folder]:
+        if HAPT.accepts(path):
+            return read_hapt(path, options)
     raise UserError(
         f"data set 'hapt' was not found in '{folder}' ({DATA_VARIABLE} is '{root}'): put the .zip, .tar.xz or unpacked "
         "folder of the UCI HAPT set there"
     )
-
-
-def _recordings(read: Windows | RecordingSet) -> RecordingSet:
-    assert isinstance(read, RecordingSet)
-    return read
 
 
 CATALOGUE = {

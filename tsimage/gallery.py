@@ -98,9 +98,27 @@ def draw_sheet(windows: Windows, imager: Imager, per_class: int) -> Figure:
     """Draw a contact sheet: a row per class, evenly spaced windows, a block per field of the stack.
 
     Three channels or more show their first three as red, green and blue; fewer show the first in grey.
+
+    Parameters
+    ----------
+    windows : Windows
+    imager : Imager
+    per_class : int
+        Windows of each class, at most as many as the rarest class has.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    UserError
+        If torchvision does not fit the installed torch.
     """
     from tsimage.vision import grid
 
+    counts = np.bincount(windows.labels, minlength=len(windows.class_names))
+    per_class = min(per_class, int(counts[counts > 0].min()))
     picks: list[np.ndarray] = []
     for code in range(len(windows.class_names)):
         members = np.flatnonzero(windows.labels == code)

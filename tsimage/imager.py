@@ -75,6 +75,11 @@ class Imager:
             raise unknown("image dtype", str(self.dtype), ["float32", "float64"])
         if self.size < 1 or self.bins < 2:
             raise UserError(f"size {self.size} and bins {self.bins} are not allowed: size is >= 1 and bins >= 2")
+        for name, used, field in (("scaling", self.is_gramian, "gasf or gadf"), ("bins", "mtf" in self.fields, "mtf")):
+            if not used and getattr(self, name) != Imager.__dataclass_fields__[name].default:
+                raise UserError(
+                    f"{name} {getattr(self, name)} does nothing for the images {self.stack}: it is for {field}"
+                )
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -107,26 +112,52 @@ class Imager:
         half_widths = _half_widths(self.scaling)
         if half_widths is None:
             return None
+        for unit in half_widths:
+            if unit not in FIXED_RANGE and unit not in units:
+                raise UserError(
+                    f"scaling '{self.scaling}' gives a range for the unit '{unit}', which no channel has: the channels are "
+                    f"in {', '.join(dict.fromkeys(u or 'unknown units' for u in units))}"
+                )
         for unit in units:
             if unit not in half_widths:
                 raise UserError(
                     f"scaling '{self.scaling}' has no fixed range for the unit '{unit}': state the units of the "
-                    f"channels ({', '.join(half_widths)}), or give the range as scaling 'fixed:{unit or 'UNIT'}=VALUE', "
-                    "or use scaling 'window'"
+                    f"channels (option units: {', '.join(half_widths)}), or give the range as scaling "
+                    f"'fixed:{unit or 'UNIT'}=VALUE', or use scaling 'window'"
                 )
         return np.array([(-half_widths[u], half_widths[u]) for u in units])
 
+    @property
+    def is_gramian(self) -> bool:
+        """Whether the stack holds a Gramian field, which needs a scaling."""
+        return bool({"gasf", "gadf"} & set(self.fields))
+
     def clipped_share(self, windows: Windows) -> float:
-        """Return the share of samples outside the fixed range, 0 with per-window scaling."""
-        limits = self.limits(windows.units)
-        if limits is None or not {"gasf", "gadf"} & set(self.fields):
-            return 0.0
-        return float(np.mean(np.abs(windows.values) > limits[None, :, 1:]))
+        """Return the share of raw samples outside the fixed range, 0 with per-window scaling.
+
+        Averaging comes before clipping (order paa-then-scale), so fewer segments than samples are clipped.
+        """
+        limits = self.limits(windows.units) if self.is_gramian else None
+        return 0.0 if limits is None else float(np.mean(np.abs(windows.values) > limits[None, :, 1:]))
+
+    def notes(self, windows: Windows) -> list[str]:
+        """Say in words what a user should know before looking at images of these windows."""
+        notes = [f"Images {self.stack}: {self.size} x {self.size}"]
+        if self.is_gramian:
+            notes[0] += f", scaling {self.scaling}"
+            if self.scaling != "window":
+                notes[0] += f" ({100 * self.clipped_share(windows):.2f} % of samples lie outside the range)"
+        if "mtf" in self.fields and windows.length - 1 < 5 * self.bins**2:
+            notes.append(
+                f"Images {self.stack}: {windows.length - 1} transitions make a noisy {self.bins} x {self.bins} matrix for "
+                f"the Markov field; {5 * self.bins**2} or more are advised: fewer bins or longer windows"
+            )
+        return notes
 
     def check(self, length: int, units: Sequence[str]) -> None:
         """Raise the UserError that painting windows of `length` samples in these units would raise."""
         segment_bounds(length, self.size, self.segmentation)
-        if {"gasf", "gadf"} & set(self.fields):
+        if self.is_gramian:
             self.limits(units)
 
     def __call__(self, x: Any, units: Sequence[str] | None = None, *, out: Any = None) -> Any:

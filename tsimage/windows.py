@@ -40,6 +40,7 @@ class Recording:
     channels, units : tuple of str
         Name and unit of each channel; an empty unit where unknown.
     rate_hz : float
+        Samples per second.
     segments : tuple of Segment
         Labelled stretches, in the order in which windows come out. A gap in time ends a segment.
     """
@@ -108,7 +109,8 @@ class Windows:
     Raises
     ------
     UserError
-        If shapes disagree, ids repeat, a label is no class, or a value is NaN or infinite.
+        If shapes disagree, ids, channel or class names repeat, a label is no class, a part of the split is
+        neither train nor test, the rate is not positive, or a value is NaN or infinite.
     """
 
     values: np.ndarray
@@ -139,6 +141,25 @@ class Windows:
                 raise UserError(
                     f"{self.name}: {field} has shape {column.shape} beside {n} windows: give one entry per window"
                 )
+        for field, dtype in _DTYPES.items():
+            object.__setattr__(self, field, np.asarray(getattr(self, field)).astype(dtype, copy=False))
+        if self.values.shape[2] == 0:
+            raise UserError(f"{self.name}: the windows hold no samples (shape {self.values.shape}): cut longer windows")
+        if self.rate_hz is not None and not 0 < self.rate_hz < math.inf:
+            raise UserError(
+                f"{self.name}: rate_hz {self.rate_hz} is not allowed: it must be positive, or None if unknown"
+            )
+        if len(set(self.class_names)) < len(self.class_names):
+            raise UserError(f"{self.name}: class names {', '.join(self.class_names)} repeat: make them unique")
+        if (self.start >= self.stop).any():
+            window = int(np.argmax(self.start >= self.stop))
+            raise UserError(
+                f"{self.name}: window '{self.ids[window]}' holds raw samples {self.start[window]} to {self.stop[window]}: "
+                "stop must be above start"
+            )
+        odd = [] if self.split is None else sorted(set(self.split.tolist()) - {"train", "test"})
+        if odd:
+            raise UserError(f"{self.name}: split has the part '{odd[0]}': allowed are train and test")
         if not len(self.channels) == len(self.units) == n_channels:
             raise UserError(
                 f"{self.name}: {len(self.channels)} channel names and {len(self.units)} units for {n_channels} "
@@ -196,7 +217,7 @@ class Windows:
         UserError
             For a pattern that matches no channel.
         """
-        kept = _matching("channel", patterns, self.channels)
+        kept = tuple(sorted(matching("channel", patterns, self.channels), key=self.channels.index))
         index = [self.channels.index(name) for name in kept]
         return replace(
             self,
@@ -213,7 +234,7 @@ class Windows:
         UserError
             For a pattern that matches no class.
         """
-        kept = _matching("class", patterns, self.class_names)
+        kept = tuple(sorted(matching("class", patterns, self.class_names), key=self.class_names.index))
         renumber = np.full(len(self.class_names), -1)
         renumber[[self.class_names.index(name) for name in kept]] = np.arange(len(kept))
         labels = renumber[self.labels]
@@ -247,14 +268,31 @@ class Windows:
         return path
 
 
+_DTYPES = {"values": np.float32, "labels": np.int64, "start": np.int64, "stop": np.int64}
 _PER_WINDOW = ("labels", "subjects", "recordings", "start", "stop", "ids", "split")
 
 
-def _matching(what: str, patterns: Sequence[str], names: tuple[str, ...]) -> tuple[str, ...]:
+def matching(what: str, patterns: Sequence[str], names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names that equal or match one of the shell-style patterns, in the order of the patterns.
+
+    Raises
+    ------
+    UserError
+        For a pattern that no name matches.
+
+    Examples
+    --------
+    >>> matching("channel", ["acc*"], ("acc-x", "acc-y", "gyro-x"))
+    ('acc-x', 'acc-y')
+    """
+
+    def fits(name: str, pattern: str) -> bool:
+        return name == pattern or fnmatchcase(name, pattern)
+
     for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
+        if not any(fits(name, pattern) for name in names):
             raise unknown(what, pattern, names)
-    return tuple(name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns))
+    return tuple(dict.fromkeys(name for pattern in patterns for name in names if fits(name, pattern)))
 
 
 def window_samples(window: str | int, rate_hz: float | None) -> int:
@@ -282,7 +320,9 @@ def window_samples(window: str | int, rate_hz: float | None) -> int:
     else:
         samples = round(float(match[1]) * rate_hz)
     if samples < 2:
-        raise UserError(f"window '{window}' is {samples} samples long: a window needs at least 2")
+        at = f" at {rate_hz:g} Hz" if match[2] else ""
+        mend = "; check the rate, or the unit of the time column" if match[2] else ""
+        raise UserError(f"window '{window}' is {samples} samples long{at}: a window needs at least 2{mend}")
     return samples
 
 
@@ -337,9 +377,13 @@ def cut(
         for attribute in ("channels", "units", "rate_hz"):
             got, expected = getattr(recording, attribute), getattr(first, attribute)
             if got != expected and not (attribute == "rate_hz" and math.isclose(got, expected, rel_tol=1e-3)):
+                mend = (
+                    "state one rate for all (option rate)"
+                    if attribute == "rate_hz"
+                    else "windows need one layout; load the two groups apart"
+                )
                 raise UserError(
-                    f"{name}: recording '{recording.id}' has {attribute} {got} where '{first.id}' has {expected}: "
-                    "windows need one layout; load the two groups apart"
+                    f"{name}: recording '{recording.id}' has {attribute} {got} where '{first.id}' has {expected}: {mend}"
                 )
     length = window_samples(window, first.rate_hz)
     step = max(1, round(length * (1 - overlap)))
@@ -368,6 +412,8 @@ def cut(
             short += not starts
     samples = sum(r.values.shape[1] for r in recordings)
     if not pieces:
+        if not any(r.segments for r in recordings):
+            raise UserError(f"{name}: no sample of the {len(recordings)} recordings has a label: label them")
         longest = max((s.stop - s.start for r in recordings for s in r.segments), default=0)
         raise UserError(
             f"{name}: no window of {length} samples fits: the longest stretch with one label in one recording has "

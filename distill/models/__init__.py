@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from tsimage.errors import unknown
+from tsimage.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,20 +30,46 @@ def parse_model(name: str) -> tuple[int, int]:
     match = re.fullmatch(r"wrn(\d+)-(\d+)", name)
     if match is None:
         raise unknown("network", name, [*MODELS, "or any wrnD-K with D = 6 n + 4"])
-    from distill.models.wrn import check_shape
-
     depth, width = int(match[1]), int(match[2])
     check_shape(depth, width)
     return depth, width
 
 
+def check_shape(depth: int, width: int) -> None:
+    """Refuse a depth that is not 6 n + 4 and a width below 1."""
+    if depth < 10 or (depth - 4) % 6:
+        below = max(10, depth - (depth - 4) % 6)
+        nearest = sorted({below, below + 6 if depth > 10 else 10})
+        raise UserError(
+            f"depth {depth} is no WRN depth: it must be 6 n + 4 with n >= 1 blocks in each group; "
+            f"nearest: {' and '.join(map(str, nearest))}"
+        )
+    if width < 1:
+        raise UserError(f"width {width} is no WRN width: it must be at least 1")
+
+
 def build_model(name: str, *, dims: int, in_channels: int, classes: int) -> nn.Module:
-    """Build a network by name for signals (`dims=1`) or images (`dims=2`), freshly initialised.
+    """Build a network by name, freshly initialised from torch's random state.
+
+    Parameters
+    ----------
+    name : str
+        `wrnD-K`: a wide residual network of depth D and width K.
+    dims : {1, 2}
+        1 for signals (window, channel, time), 2 for images (window, channel, height, width).
+    in_channels : int
+        Channels of the input.
+    classes : int
+        Logits per window.
+
+    Returns
+    -------
+    Module
 
     Raises
     ------
     UserError
-        For an unknown name.
+        For an unknown name or an impossible depth or width.
 
     Examples
     --------

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tsimage.errors import UserError
+from distill.models import check_shape
 
 
 class Block(nn.Module):
@@ -83,19 +83,6 @@ class WideResNet(nn.Module):
         """Return logits, shape (window, classes)."""
         features = F.relu(self.bn(self.groups(self.stem(x))))
         return self.head(features.flatten(2).mean(dim=2))
-
-
-def check_shape(depth: int, width: int) -> None:
-    """Refuse a depth that is not 6 n + 4 and a width below 1."""
-    if depth < 10 or (depth - 4) % 6:
-        below = max(10, depth - (depth - 4) % 6)
-        nearest = sorted({below, below + 6 if depth > 10 else 10})
-        raise UserError(
-            f"depth {depth} is no WRN depth: it must be 6 n + 4 with n >= 1 blocks in each group; "
-            f"nearest: {' and '.join(map(str, nearest))}"
-        )
-    if width < 1:
-        raise UserError(f"width {width} is no WRN width: it must be at least 1")
 
 
 _LAYERS = {1: (nn.Conv1d, nn.BatchNorm1d), 2: (nn.Conv2d, nn.BatchNorm2d)}

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -114,25 +115,51 @@ def test_a_folder_of_csv_files_trains_by_subject(capsys, tmp_path):
 
 
 def test_hapt_is_found_through_the_environment_variable(capsys, data_dir):
-    classes = ["--classes", "SITTING", "LAYING", "--channels", "acc*"]
-    main(
-        [
-            "run",
-            "--data",
-            "hapt",
-            *classes,
-            *QUICK,
-            "--epochs",
-            "1",
-            "--batch-size",
-            "256",
-            "--teacher",
-            "wrn10-1:signal",
-        ]
-    )
+    data = ["--data", "hapt", "--classes", "SITTING", "LAYING", "--channels", "acc*"]
+    quick = ["--student", "wrn10-1", "--seeds", "0", "--epochs", "1", "--batch-size", "256"]
+    main(["run", *data, *quick, "--teacher", "wrn10-1:signal"])
     out = capsys.readouterr().out
     assert "30 subjects" in out
-    assert "teacher wrn10-1" in out
+    assert "teacher wrn10-1:signal" in out
+    assert "Subjects are unknown" not in out
+
+
+def test_unknown_subjects_and_noisy_images_are_told(capsys):
+    main(["run", *QUICK, "--teacher", "wrn10-1:mtf", "--dry-run"])
+    out = capsys.readouterr().out
+    assert "Subjects are unknown, so the same person may be in both parts (for tables, name --subject)" in out
+    assert "99 transitions make a noisy 8 x 8 matrix for the Markov field; 320 or more are advised" in out
+
+
+def test_dry_run_of_what_is_done_says_so(capsys):
+    main(["run", *QUICK])
+    capsys.readouterr()
+    main(["run", *QUICK, "--dry-run"])
+    out = capsys.readouterr().out
+    assert out.count("done already") == 4
+    assert "In all about 0 s" in out
+
+
+def test_dry_run_refuses_the_folder_of_another_run(capsys):
+    main(["run", *QUICK, "--out", "here"])
+    capsys.readouterr()
+    assert "'here' holds another run, with other options (temperature)" in fails(
+        capsys, *QUICK, "--temperature", "2", "--out", "here", "--dry-run"
+    )
+
+
+def test_dropped_constant_windows_are_counted(capsys, tmp_path):
+    from tsimage import load
+
+    windows = load("basic-motions")
+    values = windows.values.copy()
+    values[3, 2] = 1.0
+    replace(windows, values=values).save(tmp_path / "mine.npz")
+    assert "window 'train-03' is constant on channel 'acc-z'" in fails(capsys, *QUICK, "--data", "mine.npz")
+    main(["run", *QUICK, "--data", "mine.npz", "--constant", "drop", "--dry-run"])
+    out = capsys.readouterr().out
+    assert "1 windows with a constant channel were dropped" in out
+    assert "39 windows to train" in out
 
 
 def test_help_loads_no_torch_and_few_modules():

@@ -40,7 +40,7 @@ def test_one_and_three_teachers_weigh_the_same_unless_told():
         ({"alpha": -0.1}, "alpha -0.1 is not allowed: it is the weight of the image teacher, from 0 to 1"),
         ({"temperature": 0.0}, "temperature 0.0 is not allowed: it must be positive"),
         ({"epochs": 0}, "epochs 0 is not allowed: it must be positive"),
-        ({"batch_size": 1}, "batch-size 1 is not allowed: batch normalisation needs at least 2 windows"),
+        ({"batch_size": 1}, "batch-size 1 is not allowed: batch normalisation needs more than one window"),
         ({"seeds": (1, 1)}, "seeds [1, 1] are not allowed: give at least one, each once"),
         ({"teacher": ()}, "no teacher is named: give at least one, as wrn28-3 or wrn28-3:gasf"),
         (
@@ -101,7 +101,7 @@ def test_formula_shows_effective_numbers_by_teacher():
 
 def test_every_option_changes_the_hash_and_so_the_folder():
     changes = {
-        "teacher": ("wrn16-1",),
+        "teacher": ("wrn16-1:gasf+mtf", "wrn28-3:signal"),
         "student": "wrn16-3",
         "data": "hapt",
         "read": ReadOptions(channels=("acc*",)),
@@ -122,7 +122,8 @@ def test_every_option_changes_the_hash_and_so_the_folder():
         "precision": "fp32",
     }
     assert set(changes) == set(Run.__dataclass_fields__)
-    hashes = {Run().hash(), *(Run(**{name: value}).hash() for name, value in changes.items())}
+    base = {"teacher": ("wrn28-3:gasf+mtf", "wrn28-3:signal")}
+    hashes = {Run(**base).hash(), *(Run(**base | {name: value}).hash() for name, value in changes.items())}
     assert len(hashes) == len(changes) + 1
     assert Run().folder() == Run().folder()
 
@@ -137,5 +138,33 @@ def test_json_calls_lambda_by_its_name():
 def test_views_are_the_signal_and_every_stack():
     for name in ("signal", "gasf", "gadf", "mtf", "gasf+gadf+mtf"):
         assert check_view(name) == name
+    with pytest.raises(
+        UserError, match=r"view 'signal\+gasf' stacks the signal with images: name two teachers, one for each"
+    ):
+        check_view("signal+gasf")
     with pytest.raises(UserError, match="names an image twice"):
         check_view("gasf+gasf")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"bins": 4}, "bins 4 does nothing for teachers on gasf, signal: leave it out"),
+        (
+            {"teacher": ("wrn16-1:mtf",), "scaling": "window"},
+            "scaling window does nothing for teachers on mtf: leave it out",
+        ),
+        (
+            {"teacher": ("wrn16-1:signal",), "image_size": 64},
+            "image-size 64 does nothing for teachers on signal: leave it out",
+        ),
+    ],
+)
+def test_options_that_do_nothing_are_refused(options, message):
+    with pytest.raises(UserError) as error:
+        Run(**options)
+    assert str(error.value) == message
+
+
+def test_one_teacher_may_be_a_string():
+    assert Run(teacher="wrn16-1").teachers() == Run(teacher=("wrn16-1",)).teachers()

@@ -7,8 +7,9 @@ import torch
 from safetensors.torch import load_file
 
 import distill
-from distill.progress import Plain, Silent
-from distill.runner import Plan, estimate, execute
+from distill.plan import Plan, estimate
+from distill.progress import Plain, Progress
+from distill.runner import execute
 from distill.teachers import cached_logits
 from distill.views import View
 from tsimage import Imager, load
@@ -24,7 +25,7 @@ QUICK = {
 }
 
 
-class Stop(Silent):
+class Stop(Progress):
     """Interrupts a run when the n-th training begins, as a kill would."""
 
     def __init__(self, at):
@@ -188,9 +189,10 @@ def test_another_run_or_other_data_in_the_folder_is_refused(finished, windows):
 
 def test_a_folder_with_other_things_is_not_touched(windows, tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
+    (tmp_path / ".download.partial").write_text("precious")
     with pytest.raises(UserError, match="is not empty and holds no run"):
         distill.run(distill.Run(**QUICK), windows=windows, folder=tmp_path)
-    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+    assert {p.name for p in tmp_path.iterdir()} == {"thesis.txt", ".download.partial"}
 
 
 def test_changed_weights_are_found_and_named(windows, tmp_path):
@@ -204,7 +206,7 @@ def test_changed_weights_are_found_and_named(windows, tmp_path):
     with pytest.raises(
         UserError, match=r"teacher-wrn10-1-gasf/weights.safetensors' is missing or not as it was written"
     ):
-        execute(Plan(run, windows, tmp_path), Silent())
+        execute(Plan(run, windows, tmp_path), Progress())
 
 
 def test_cached_logits_serve_only_their_teacher_view_and_windows(tmp_path):
@@ -266,5 +268,75 @@ def test_files_of_a_killed_write_are_removed_at_the_next_start(windows, tmp_path
         execute(Plan(run, windows, tmp_path), Stop(1))
     half = tmp_path / "seed-0" / "teacher-wrn10-1-signal" / ".weights.safetensors.123.partial"
     half.write_bytes(b"half")
-    execute(Plan(run, windows, tmp_path), Silent())
-    assert not list(tmp_path.rglob(".*"))
+    execute(Plan(run, windows, tmp_path), Progress())
+    assert not list(tmp_path.rglob(".*.partial"))
+
+
+def test_a_second_process_is_kept_out_of_the_folder(windows, tmp_path):
+    class Second(Progress):
+        def begin(self, title, epochs):
+            execute(Plan(distill.Run(**QUICK), windows, tmp_path), Progress())
+
+    with pytest.raises(UserError) as error:
+        execute(Plan(distill.Run(**QUICK), windows, tmp_path), Second())
+    assert str(error.value) == f"another process is at work in '{tmp_path}': wait for it or choose another folder"
+
+
+def test_a_run_half_done_in_another_environment_is_not_mixed(windows, tmp_path):
+    run = distill.Run(**QUICK)
+    with pytest.raises(KeyboardInterrupt):
+        execute(Plan(run, windows, tmp_path), Stop(2))
+    path = tmp_path / "run.json"
+    path.write_text(path.read_text().replace('"precision": "fp32"\n', '"precision": "bf16"\n'))
+    with pytest.raises(UserError, match="holds this run half done with precision bf16, here it is fp32"):
+        execute(Plan(run, windows, tmp_path), Progress())
+
+
+def test_a_result_of_other_code_is_shown_and_said(finished, windows, tmp_path):
+    import shutil
+
+    folder = tmp_path / "copy"
+    shutil.copytree(finished.folder, folder)
+    path = folder / "run.json"
+    about = json.loads(path.read_text())
+    about["environment"]["code_sha256"] = "older"
+    path.write_text(json.dumps(about))
+    said = []
+    teller = Progress()
+    teller.say = said.append
+    again = distill.run(distill.Run(**QUICK), windows=windows, folder=folder, progress=teller)
+    assert again.content == finished.content
+    assert said == ["This result was made by another version of the code."]
+
+
+@pytest.mark.parametrize(("name", "content"), [("run.json", "{"), ("run.json", "[1]"), ("result.json", "{")])
+def test_damaged_json_is_one_sentence(finished, windows, tmp_path, name, content):
+    import shutil
+
+    folder = tmp_path / "copy"
+    shutil.copytree(finished.folder, folder)
+    (folder / name).write_text(content)
+    with pytest.raises(UserError, match=name):
+        distill.run(distill.Run(**QUICK), windows=windows, folder=folder)
+
+
+def test_a_flipped_bit_in_cached_logits_is_not_served(tmp_path):
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x.flatten(1)[:, :2]
+
+    values, ids = torch.randn(5, 2, 16), np.array(list("abcde"))
+    path, view = tmp_path / "logits.safetensors", View(imager=None, units=("g", "g"))
+    first = cached_logits(path, Model(), "sha", view, values, ids)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 64
+    path.write_bytes(content)
+    assert torch.equal(cached_logits(path, Model(), "sha", view, values, ids), first)
+
+
+def test_windows_in_memory_are_recorded_by_their_own_name(windows, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mine = replace(windows, name="mine")
+    result = distill.run(distill.Run(**QUICK | {"epochs": 1}, seeds=(0,)), windows=mine)
+    assert result.folder.name.startswith("mine-wrn10-1-to-wrn10-1-")
+    assert json.loads((result.folder / "run.json").read_text())["run"]["data"] == "mine"

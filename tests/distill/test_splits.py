@@ -88,7 +88,7 @@ def test_shared_raw_samples_are_found_and_named():
     with pytest.raises(UserError) as error:
         certificate(windows, split_windows(windows))
     assert str(error.value) == (
-        "toy: windows 's0:5' (train) and 's0:10' (test) share raw samples: split by subject or recording, not by window"
+        "toy: windows 's0:5' (train) and 's0:10' (test) hold the same raw samples of recording 'rs0': split by subject or recording, not by window"
     )
 
 

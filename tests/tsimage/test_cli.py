@@ -48,7 +48,7 @@ def test_convert_writes_a_store_and_says_what_it_did(tmp_path, capsys, basic_mot
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
         str(chosen),
-        f"scaling fixed: {100 * imager.clipped_share(chosen):.2f} % of samples clipped",
+        *imager.notes(chosen),
         str(store),
     ]
 
@@ -92,7 +92,7 @@ def test_convert_keeps_constant_windows_that_were_asked_for(tmp_path, capsys, ma
     values[1, 0] = 0
     make_windows(values=values).save(tmp_path / "w.npz")
     main(["convert", str(tmp_path / "w.npz"), str(tmp_path / "out"), "--size", "4", "--constant", "flag"])
-    assert "1 windows with a constant channel are flagged" in capsys.readouterr().out.splitlines()
+    assert "1 windows with a constant channel were flagged" in capsys.readouterr().out.splitlines()
     assert tsimage.open_store(tmp_path / "out").table["constant_channels"].tolist() == ["", "acc-x", "", "", "", ""]
 
 

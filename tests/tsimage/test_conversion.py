@@ -319,3 +319,13 @@ def test_a_store_of_another_format_is_refused(make_windows, tmp_path, says):
     _change_manifest(tmp_path / "out", lambda m: m.update(format=99))
     with says(f"'{tmp_path / 'out'}' has store format 99, this version reads 1: convert it anew"):
         tsimage.open_store(tmp_path / "out")
+
+
+def test_a_store_moved_aside_by_a_killed_process_comes_back(make_windows, tmp_path):
+    tsimage.convert(make_windows(), tmp_path / "out", SMALL)
+    before = (tmp_path / "out" / "images.npy").read_bytes()
+    (tmp_path / "out").rename(tmp_path / ".out.99999999.replaced")
+    with pytest.raises(tsimage.UserError, match="exists already"):
+        tsimage.convert(make_windows(), tmp_path / "out", Imager(size=4))
+    assert (tmp_path / "out" / "images.npy").read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]

@@ -61,7 +61,7 @@ def test_the_hash_is_the_sha256_of_the_recipe():
 
 def test_the_hash_changes_with_every_field_of_the_recipe():
     changes = {
-        "stack": "gadf",
+        "stack": "gadf+mtf",
         "size": 16,
         "scaling": "window",
         "bins": 4,
@@ -70,8 +70,34 @@ def test_the_hash_changes_with_every_field_of_the_recipe():
         "dtype": "float64",
     }
     assert set(changes) == {field.name for field in dataclasses.fields(Imager)}
-    hashes = {Imager().hash()} | {Imager(**{name: value}).hash() for name, value in changes.items()}
+    base = Imager(stack="gasf+mtf")
+    hashes = {base.hash()} | {dataclasses.replace(base, **{name: value}).hash() for name, value in changes.items()}
     assert len(hashes) == 1 + len(changes)
+
+
+def test_options_that_do_nothing_for_the_stack_are_refused(says):
+    with says("bins 4 does nothing for the images gasf: it is for mtf"):
+        Imager(stack="gasf", bins=4)
+    with says("scaling window does nothing for the images mtf: it is for gasf or gadf"):
+        Imager(stack="mtf", scaling="window")
+
+
+def test_an_override_for_a_unit_that_no_channel_has_is_refused(says):
+    with says(
+        "scaling 'fixed:G=4' gives a range for the unit 'G', which no channel has: the channels are in g, unknown units"
+    ):
+        Imager(scaling="fixed:G=4").limits(("g", ""))
+
+
+def test_notes_tell_what_is_clipped_and_when_a_markov_field_is_noise(basic_motions):
+    imager = Imager(stack="gasf+mtf")
+    assert imager.notes(basic_motions) == [
+        f"Images gasf+mtf: 32 x 32, scaling fixed ({100 * imager.clipped_share(basic_motions):.2f} % of samples lie "
+        "outside the range)",
+        "Images gasf+mtf: 99 transitions make a noisy 8 x 8 matrix for the Markov field; 320 or more are advised: "
+        "fewer bins or longer windows",
+    ]
+    assert len(Imager(stack="gadf+mtf", bins=4, scaling="window").notes(basic_motions)) == 1
 
 
 def test_limits_follow_the_unit_of_each_channel_and_the_overrides():
@@ -101,7 +127,7 @@ def test_unknown_names_get_the_nearest_valid_one(says):
 
 
 def test_a_stack_that_names_an_image_twice_is_refused():
-    with pytest.raises(ValueError, match=r"names an image twice.*'gasf\+mtf\+gasf'.*gasf\+mtf"):
+    with pytest.raises(ValueError, match=r"image stack 'gasf\+mtf\+gasf' names an image twice: give gasf\+mtf"):
         Imager(stack="gasf+mtf+gasf")
 
 
@@ -122,13 +148,13 @@ def test_a_size_or_bins_out_of_range_is_refused(size, bins, says):
 
 def test_a_unit_without_a_range_is_refused_where_a_gramian_field_needs_it(x, says):
     with says(
-        "scaling 'fixed' has no fixed range for the unit 'uT': state the units of the channels (g, m/s^2, rad/s, "
-        "deg/s), or give the range as scaling 'fixed:uT=VALUE', or use scaling 'window'"
+        "scaling 'fixed' has no fixed range for the unit 'uT': state the units of the channels (option "
+        "units: g, m/s^2, rad/s, deg/s), or give the range as scaling 'fixed:uT=VALUE', or use scaling 'window'"
     ):
         Imager(size=8)(x, ("g", "uT"))
     with says(
-        "scaling 'fixed' has no fixed range for the unit '': state the units of the channels (g, m/s^2, rad/s, "
-        "deg/s), or give the range as scaling 'fixed:UNIT=VALUE', or use scaling 'window'"
+        "scaling 'fixed' has no fixed range for the unit '': state the units of the channels (option "
+        "units: g, m/s^2, rad/s, deg/s), or give the range as scaling 'fixed:UNIT=VALUE', or use scaling 'window'"
     ):
         Imager(size=8, stack="mtf+gasf")(x)
     assert Imager(size=8, stack="mtf")(x).shape == (5, 2, 8, 8)

@@ -81,7 +81,7 @@ def test_every_sample_of_the_real_set_is_accounted_for(hapt):
 
 
 def small(path, **options):
-    return tsimage.load(path, window="8", **options)
+    return tsimage.load(path, window="8", **{"overlap": 0.0} | options)
 
 
 def test_a_small_folder_is_read_sample_by_sample(hapt_folder):

@@ -87,13 +87,42 @@ def test_a_date_that_is_none_names_its_line(csv, says):
 
 def test_subjects_and_recordings_in_one_file_come_apart(csv):
     path = csv(
-        "x,y,who,trial", "0,a,bob,1", "1,a,ann,1", "2,a,bob,1", "3,a,ann,1", "4,a,ann,2", "5,a,ann,2", "6,a,bob,2"
+        "t,x,y,who,trial", "0,0,a,bob,1", "0,1,a,ann,1", "1,2,a,bob,1", "1,3,a,ann,1", "4,4,a,ann,2", "5,5,a,ann,2"
     )
-    windows = tsimage.load(path, **READ, subject="who", recording="trial")
+    windows = tsimage.load(path, **TIMED, subject="who", recording="trial")
     assert seen(windows) == [("a/ann/1:0-2", "a", [1, 3]), ("a/ann/2:0-2", "a", [4, 5]), ("a/bob/1:0-2", "a", [0, 2])]
     assert windows.subjects.tolist() == ["ann", "ann", "bob"]
     assert windows.recordings.tolist() == ["a/ann/1", "a/ann/2", "a/bob/1"]
-    assert windows.cut_report.recordings == 4
+    assert windows.cut_report.recordings == 3
+
+
+def test_without_time_rows_that_are_not_neighbours_do_not_follow_each_other(csv):
+    rows = ["0,a,ann", "1,a,ann", "2,a,bob", "3,a,bob", "4,a,ann", "5,a,ann"]
+    windows = tsimage.load(csv("x,y,who", *rows), **READ | {"window": "2"}, subject="who")
+    assert seen(windows) == [("a/ann:0-2", "a", [0, 1]), ("a/ann:2-4", "a", [4, 5]), ("a/bob:0-2", "a", [2, 3])]
+    with pytest.raises(tsimage.UserError, match="no window of 3 samples fits"):
+        tsimage.load(csv("x,y,who", *rows), **READ | {"window": "3"}, subject="who")
+
+
+def test_an_empty_time_cell_names_its_own_line(csv, says):
+    path = csv("t,x,y", "0,1,a", ",2,a", "2,3,a")
+    with says(
+        f"{path}, line 3: column 't' is empty or NaN (1 of 3 rows are no finite number): fill or remove these rows"
+    ):
+        tsimage.load(path, **TIMED)
+
+
+def test_hidden_tables_are_no_recordings(csv, tmp_path):
+    csv("x,y", "0,a", "1,a", name="set/a.csv")
+    csv("x,y", "0,a", "1,a", name="set/.ipynb_checkpoints/a-checkpoint.csv")
+    csv("x,y", "0,a", "1,a", name="set/._a.csv")
+    csv("x,y", "2,a", "3,a", name="set/B.CSV")
+    assert sorted(tsimage.load(tmp_path / "set", **READ).recordings.tolist()) == ["B", "a"]
+
+
+def test_channels_of_a_table_are_chosen_by_pattern_in_the_order_asked(csv):
+    path = csv("ay,ax,gx,y", "1,2,3,a", "4,5,6,a")
+    assert tsimage.load(path, **READ | {"channels": ("g*", "a*")}).channels == ("gx", "ay", "ax")
 
 
 def test_a_recording_column_alone_leaves_the_subject_unknown(csv):
@@ -125,9 +154,7 @@ def test_a_folder_holds_a_recording_per_file(csv, tmp_path):
 def test_a_rate_that_differs_between_files_is_refused(csv, tmp_path, says):
     csv("t,x,y", "0,0,a", "1,1,a", name="set/p1.csv")
     csv("t,x,y", "0,0,a", "2,1,a", name="set/p2.csv")
-    with says(
-        "set: recording 'p2' has rate_hz 0.5 where 'p1' has 1.0: windows need one layout; load the two groups apart"
-    ):
+    with says("set: recording 'p2' has rate_hz 0.5 where 'p1' has 1.0: state one rate for all (option rate)"):
         tsimage.load(tmp_path / "set", **TIMED)
 
 

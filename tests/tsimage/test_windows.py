@@ -57,7 +57,9 @@ def test_seconds_without_a_rate_and_too_short_windows_are_refused(says):
         window_samples("2s", None)
     with says("window '1' is 1 samples long: a window needs at least 2"):
         window_samples("1", None)
-    with says("window '0.01s' is 0 samples long: a window needs at least 2"):
+    with says(
+        "window '0.01s' is 0 samples long at 20 Hz: a window needs at least 2; check the rate, or the unit of the time column"
+    ):
         window_samples("0.01s", 20.0)
 
 
@@ -180,9 +182,7 @@ def test_cut_says_what_is_wrong(make_recording, says):
         "load the two groups apart"
     ):
         cut([recording, make_recording(10, (0, 10, "sit"), id="r2", units=("m/s^2",))], 4)
-    with says(
-        "recordings: recording 'r2' has rate_hz 2.1 where 'r1' has 2.0: windows need one layout; load the two groups apart"
-    ):
+    with says("recordings: recording 'r2' has rate_hz 2.1 where 'r1' has 2.0: state one rate for all (option rate)"):
         cut([recording, make_recording(10, (0, 10, "sit"), id="r2", rate_hz=2.1)], 4)
     with says("recordings: window id 'r1:0-4' occurs more than once: give each recording its own id"):
         cut([recording, recording], 4)
@@ -341,3 +341,31 @@ def test_a_summary_in_one_line(make_windows):
     assert str(make_windows(rate_hz=None, subjects=np.full(6, ""))) == (
         "made: 6 windows of 20 samples, 2 channels (acc-x, gyro-x), 3 classes, subjects unknown"
     )
+
+
+def test_names_with_brackets_can_be_chosen(make_windows):
+    windows = make_windows(channels=("acc [g]", "gyro-x"))
+    assert windows.keep_channels(["acc [g]"]).channels == ("acc [g]",)
+
+
+def test_types_are_made_those_that_are_documented(make_windows):
+    windows = make_windows()
+    wide = dataclasses.replace(
+        windows, values=windows.values.astype(np.float64), labels=windows.labels.astype(np.int32)
+    )
+    assert (wide.values.dtype, wide.labels.dtype) == (np.float32, np.int64)
+    assert wide.fingerprint() == windows.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"rate_hz": -5.0}, "rate_hz -5.0 is not allowed: it must be positive, or None if unknown"),
+        ({"class_names": ("a", "a", "b")}, "class names a, a, b repeat: make them unique"),
+        ({"split": np.array(["train"] * 5 + ["dev"])}, "split has the part 'dev': allowed are train and test"),
+    ],
+)
+def test_impossible_windows_are_refused(make_windows, says, change, text):
+    windows = make_windows()
+    with says(f"{windows.name}: {text}"):
+        dataclasses.replace(windows, **change)

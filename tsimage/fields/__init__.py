@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tsimage.errors import unknown
+from tsimage.errors import UserError, unknown
 from tsimage.fields.gramian import gadf, gasf
 from tsimage.fields.markov import mtf
 
@@ -25,7 +25,7 @@ def parse_stack(stack: str) -> tuple[str, ...]:
         if name not in FIELDS:
             raise unknown("image", name, [*FIELDS, "or several joined by +, as gasf+gadf+mtf"])
     if len(set(names)) < len(names):
-        raise unknown("image stack, since it names an image twice:", stack, ["+".join(dict.fromkeys(names))])
+        raise UserError(f"image stack '{stack}' names an image twice: give {'+'.join(dict.fromkeys(names))}")
     return names
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -41,6 +42,13 @@ class ReadOptions:
     """Tables: leave out rows without a label (counted) instead of stopping at them."""
     constant: Literal["raise", "flag", "drop"] = "raise"
     """Windows with a channel that never moves: stop at them, keep and flag them, or leave them out."""
+
+    def __post_init__(self) -> None:
+        for name in ("channels", "classes", "units"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
+        if self.rate is not None and not 0 < self.rate < math.inf:
+            raise UserError(f"rate {self.rate} Hz is not allowed: it must be positive")
 
     def given(self) -> set[str]:
         """Return the names of the options that differ from their defaults."""

@@ -77,9 +77,6 @@ def read_npz(path: Path, options: ReadOptions) -> Windows:
     channels, units, split = first("channels"), first("units"), first("split")
     if split is not None:
         split = per_window("split", numbered)
-        odd = sorted(set(split.tolist()) - {"train", "test"})
-        if odd:
-            raise UserError(f"{path}: split has the part '{odd[0]}': allowed are train and test")
     rate = first("rate_hz")
     if rate is not None and (rate.size != 1 or rate.dtype.kind not in "fiu"):
         raise UserError(

@@ -11,7 +11,7 @@ import pandas as pd
 
 from tsimage.errors import UserError, unknown
 from tsimage.readers import CUT_OPTIONS, Reader, ReadOptions, RecordingSet
-from tsimage.windows import Recording, Segment
+from tsimage.windows import Recording, Segment, matching
 
 SUFFIXES = (".csv", ".parquet")
 GAP = 1.5
@@ -44,6 +44,10 @@ def read_table(path: Path, options: ReadOptions) -> RecordingSet:
         )
     if options.time is None and options.rate is None:
         raise UserError(f"{path}: the sampling rate is unknown: name the time column or give the rate in Hz")
+    if options.subject is not None and options.subject == options.recording:
+        raise UserError(
+            f"{path}: subject and recording are the same column '{options.subject}': name it as subject only"
+        )
     if options.time_unit is not None and options.time is None:
         raise UserError(f"{path}: time-unit {options.time_unit} needs the name of the time column (option time)")
     recordings: list[Recording] = []
@@ -55,7 +59,9 @@ def read_table(path: Path, options: ReadOptions) -> RecordingSet:
 
 
 def _tables(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.suffix in SUFFIXES and p.is_file())
+    """List the tables below a folder; hidden files and folders, such as checkpoints of editors, are none."""
+    found = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
 
 
 def _numbers_first(label: str) -> tuple[int, float, str]:
@@ -68,7 +74,7 @@ def _numbers_first(label: str) -> tuple[int, float, str]:
 def _read(file: Path, text: Sequence[str] = ()) -> pd.DataFrame:
     """Read a table; the columns of `text` stay as they are written ('01' is not 1)."""
     try:
-        if file.suffix == ".parquet":
+        if file.suffix.lower() == ".parquet":
             return pd.read_parquet(file)
         return pd.read_csv(file, skip_blank_lines=False, dtype=dict.fromkeys(text, str), keep_default_na=False)
     except ImportError as error:
@@ -86,13 +92,11 @@ def _recordings(file: Path, name: str, options: ReadOptions) -> list[Recording]:
         column = getattr(options, what)
         if column is not None and column not in columns:
             raise unknown(f"{what} column in {file}", column, columns)
-    for column in options.channels:
-        if column not in columns:
-            raise unknown(f"channel column in {file}", column, columns)
+    channels = matching(f"channel column in {file}", options.channels, tuple(columns))
     if frame.empty:
         raise UserError(f"{file}: the table has no rows: leave the file out")
 
-    values = np.stack([_numbers(file, frame[c]) for c in options.channels]).astype(np.float32)
+    values = np.stack([_numbers(file, frame[c]) for c in channels]).astype(np.float32)
     labels = frame[options.label]
     missing = _blank(labels)
     if missing.any() and not options.drop_unlabelled:
@@ -107,7 +111,7 @@ def _recordings(file: Path, name: str, options: ReadOptions) -> list[Recording]:
         if blank.any():
             raise UserError(f"{file}, {_line(file, int(np.argmax(blank)))}: column '{column}' is empty: fill it")
     rows_of = frame[by].apply(_text).groupby(by).indices if by else {(): np.arange(len(frame))}
-    times = None if options.time is None else _seconds(file, frame[options.time], options.time_unit or "s")
+    times = None if options.time is None else _seconds(file, frame[options.time], options.time_unit)
     recordings = []
     for group, where in rows_of.items():
         rows = np.asarray(where)
@@ -121,8 +125,8 @@ def _recordings(file: Path, name: str, options: ReadOptions) -> list[Recording]:
                 id="/".join([name, *key]),
                 subject=key[0] if options.subject is not None else "",
                 values=values[:, rows],
-                channels=options.channels,
-                units=options.units_for(len(options.channels), None),
+                channels=channels,
+                units=options.units_for(len(channels), None),
                 rate_hz=rate,
                 segments=tuple(
                     Segment(start=a, stop=b, label=str(text[a])) for a, b in pairwise(bounds) if text[a] != ""
@@ -143,7 +147,7 @@ def _blank(column: pd.Series) -> pd.Series:
 
 
 def _line(file: Path, row: int) -> str:
-    return f"line {row + 2}" if file.suffix == ".csv" else f"row {row}"
+    return f"line {row + 2}" if file.suffix.lower() == ".csv" else f"row {row}"
 
 
 def _numbers(file: Path, column: pd.Series) -> np.ndarray:
@@ -159,9 +163,15 @@ def _numbers(file: Path, column: pd.Series) -> np.ndarray:
     return numbers
 
 
-def _seconds(file: Path, column: pd.Series, unit: str) -> np.ndarray:
-    if pd.api.types.is_numeric_dtype(column):
-        return _numbers(file, column) * {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}[unit]
+def _seconds(file: Path, column: pd.Series, unit: str | None) -> np.ndarray:
+    filled = column[~_blank(column)].head(1)
+    is_date = pd.api.types.is_datetime64_any_dtype(column) or pd.to_numeric(filled, errors="coerce").isna().any()
+    if not is_date:
+        return _numbers(file, column) * {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}[unit or "s"]
+    if unit is not None:
+        raise UserError(
+            f"{file}: time-unit {unit} is for numbers, but column '{column.name}' holds dates: leave it out"
+        )
     stamps = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
     if stamps.isna().any():
         row = int(np.argmax(stamps.isna()))
@@ -173,12 +183,10 @@ def _seconds(file: Path, column: pd.Series, unit: str) -> np.ndarray:
 
 def _clock(file: Path, times: np.ndarray | None, rows: np.ndarray, rate: float | None) -> tuple[float, np.ndarray]:
     """Return the rate, and which steps from one row to the next are gaps."""
-    if rate is not None and rate <= 0:
-        raise UserError(f"rate {rate} Hz is not allowed: it must be positive")
     if times is None or len(times) < 2:
         if rate is None:
             raise UserError(f"{file}: a recording of {len(rows)} row tells no rate: give the rate in Hz")
-        return rate, np.zeros(len(rows) - 1, dtype=bool)
+        return rate, np.diff(rows) != 1  # without time, rows that are not neighbours are not known to follow
     steps = np.diff(times)
     if (steps <= 0).any():
         row = int(np.argmax(steps <= 0)) + 1
@@ -197,7 +205,7 @@ def _clock(file: Path, times: np.ndarray | None, rows: np.ndarray, rate: float |
 
 
 def _accepts(path: Path) -> bool:
-    return (path.is_file() and path.suffix in SUFFIXES) or (path.is_dir() and bool(_tables(path)))
+    return (path.is_file() and path.suffix.lower() in SUFFIXES) or (path.is_dir() and bool(_tables(path)))
 
 
 READER = Reader(

@@ -1,0 +1,217 @@
+"""A run bound to its windows: what will be trained, from what, on what; nothing is trained or written here."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import time
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+import tsimage
+from distill.config import Run, Teacher
+from distill.device import choose_device, choose_precision, describe
+from distill.models import build_model
+from distill.models.standardize import Standardize
+from distill.splits import Split, certificate, split_windows
+from distill.train import Samples, Schedule, initialised, train
+from distill.views import SIGNAL, View
+from tsimage.errors import UserError
+from tsimage.windows import Windows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """One training of a run: which model, on which seed, in which folder."""
+
+    role: Literal["teacher", "scratch", "student"]
+    network: str
+    view: View
+    seed: int
+    folder: Path
+
+    @property
+    def title(self) -> str:
+        label = {"teacher": "teacher", "scratch": "from scratch", "student": "distilled"}[self.role]
+        return f"seed {self.seed}  {label} {self.network}:{self.view.name}"
+
+    @property
+    def is_done(self) -> bool:
+        """Whether its last file is written."""
+        return (self.folder / "training.json").exists()
+
+
+class Plan:
+    """A run bound to its windows: everything is checked, nothing is trained or written yet.
+
+    Parameters
+    ----------
+    run : Run
+    windows : Windows
+        As `tsimage.load(run.data, run.read)` returns them.
+    folder : Path, optional
+        The run directory; by default below `runs/`.
+
+    Raises
+    ------
+    UserError
+        For anything wrong in the data or impossible in the run.
+    """
+
+    def __init__(self, run: Run, windows: Windows, folder: Path | None = None) -> None:
+        self.run, self.windows = run, windows
+        if len(self.windows.class_names) < 2:
+            raise UserError(
+                f"{self.windows.name}: there is only the class '{self.windows.class_names[0]}': nothing to learn"
+            )
+        self.fingerprint = self.windows.fingerprint()
+        self.folder = folder or run.folder()
+        self.device = choose_device(run.device)
+        self.precision = choose_precision(run.precision, self.device)
+        self.split: Split = split_windows(self.windows, run.evaluate)
+        self.certificate = certificate(self.windows, self.split)
+        if len(self.split.train) < 2:
+            raise UserError(
+                f"{self.windows.name}: {len(self.split.train)} window is left to train: at least 2 are needed"
+            )
+        self.teachers: tuple[Teacher, ...] = run.teachers()
+        for teacher in self.teachers:
+            imager = run.imager(teacher.view)
+            if imager is not None:
+                imager.check(self.windows.length, self.windows.units)
+        self.schedule = Schedule(
+            epochs=run.epochs,
+            batch_size=run.batch_size,
+            learning_rate=run.learning_rate,
+            weight_decay=run.weight_decay,
+        )
+
+    def view(self, name: str) -> View:
+        """Return a view of the windows of this run by name."""
+        return View(imager=self.run.imager(name), units=self.windows.units)
+
+    def teacher_training(self, teacher: Teacher, seed: int) -> Training:
+        """Return the training of a teacher that a seed's student learns from."""
+        seed = self.run.seeds[0] if self.run.shared_teachers else seed
+        parent = "shared" if self.run.shared_teachers else f"seed-{seed}"
+        return Training(
+            role="teacher",
+            network=teacher.network,
+            view=self.view(teacher.view),
+            seed=seed,
+            folder=self.folder / parent / f"teacher-{teacher.network}-{teacher.view}",
+        )
+
+    def student_training(self, role: Literal["scratch", "student"], seed: int) -> Training:
+        """Return the training of the student from scratch or distilled."""
+        folder = self.folder / f"seed-{seed}" / f"{role}-{self.run.student}"
+        return Training(role=role, network=self.run.student, view=self.view(SIGNAL), seed=seed, folder=folder)
+
+    def trainings(self) -> list[Training]:
+        """Return all trainings in order, each once."""
+        ordered: dict[Path, Training] = {}
+        for seed in self.run.seeds:
+            for training in (
+                *(self.teacher_training(teacher, seed) for teacher in self.teachers),
+                self.student_training("scratch", seed),
+                self.student_training("student", seed),
+            ):
+                ordered.setdefault(training.folder, training)
+        return list(ordered.values())
+
+    def samples(self, index: np.ndarray) -> Samples:
+        """Return windows of this run on its device."""
+        return Samples(
+            values=torch.from_numpy(self.windows.values[index]).to(self.device),
+            labels=torch.from_numpy(self.windows.labels[index]).to(self.device),
+            ids=self.windows.ids[index],
+        )
+
+    def build(self, training: Training, samples: Samples) -> nn.Module:
+        """Build the network of a training; signals are standardised with the training windows' mean and deviation.
+
+        Scratch and distilled student of one seed start from the same weights.
+        """
+        make = partial(
+            build_model,
+            training.network,
+            dims=training.view.dims,
+            in_channels=training.view.channels,
+            classes=len(self.windows.class_names),
+        )
+        role = training.title if training.role == "teacher" else "student"
+        network = initialised(make, training.seed, role)
+        if training.view.dims == 1:
+            network = nn.Sequential(Standardize.fit(samples.values), network)
+        return network.to(self.device)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the content of `run.json`."""
+        return {
+            "run": self.run.to_json(),
+            "data": {
+                "name": self.windows.name,
+                "summary": str(self.windows),
+                "windows_sha256": self.fingerprint,
+                "cut": None if self.windows.cut_report is None else str(self.windows.cut_report),
+            },
+            "teachers": {t.name: t.weight for t in self.teachers},
+            "formula": self.run.formula(),
+            "split": self.certificate,
+            "environment": self.environment(),
+        }
+
+    def environment(self) -> dict[str, str]:
+        """Return what, besides the run and its data, decides the numbers: code, libraries, device, precision."""
+        return {
+            "tsimage": tsimage.__version__,
+            "code_sha256": code_sha256(),
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "device_type": self.device.type,
+            "device": describe(self.device),
+            "precision": self.precision,
+        }
+
+
+def estimate(plan: Plan, steps: int = 3) -> list[tuple[Training, float]]:
+    """Return each training with the seconds it will take, from timing a few real steps here; 0 where it is done."""
+    samples = plan.samples(plan.split.train)
+    per_epoch = -(-len(samples.ids) // plan.schedule.batch_size)
+    seconds: dict[tuple[str, str], float] = {}
+    for training in plan.trainings():
+        key = (training.network, training.view.name)
+        if key in seconds or training.is_done:
+            continue
+        size = min(len(samples.ids), plan.schedule.batch_size)
+        few = Samples(values=samples.values[:size], labels=samples.labels[:size], ids=samples.ids[:size])
+        times: list[float] = []
+        train(
+            plan.build(training, samples),
+            training.view,
+            few,
+            Schedule(epochs=1 + steps, batch_size=size, learning_rate=plan.schedule.learning_rate),
+            seed=training.seed,
+            precision=plan.precision,
+            on_epoch=lambda _, times=times: times.append(time.monotonic()),  # type: ignore[misc]
+        )
+        seconds[key] = float(np.median(np.diff(times)))
+    epochs = per_epoch * plan.schedule.epochs
+    return [(t, 0.0 if t.is_done else seconds[t.network, t.view.name] * epochs) for t in plan.trainings()]
+
+
+@cache
+def code_sha256() -> str:
+    """Return the sha256 of the sources of both packages, so that a result says which code made it."""
+    digest = hashlib.sha256()
+    for package in (Path(tsimage.__file__).parent, Path(__file__).parent):
+        for source in sorted(package.rglob("*.py")):
+            digest.update(source.relative_to(package.parent).as_posix().encode() + source.read_bytes())
+    return digest.hexdigest()
