@@ -13,7 +13,8 @@ import pytest
 from hypothesis import settings
 
 import tsimage
-from tsimage.windows import Recording, Segment, Windows
+from tsimage.cutting import Recording, Segment
+from tsimage.windows import Windows
 
 settings.register_profile("tests", deadline=None, derandomize=True, max_examples=60, database=None)
 settings.load_profile("tests")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tsimage.conversion import convert
+    from tsimage.cutting import Recording, Segment, cut
     from tsimage.datasets import load
     from tsimage.errors import UserError
     from tsimage.fields import gadf, gasf, mtf
@@ -15,18 +16,18 @@ if TYPE_CHECKING:
     from tsimage.readers import ReadOptions
     from tsimage.segments import paa
     from tsimage.store import ImageStore, open_store
-    from tsimage.windows import Recording, Segment, Windows, cut
+    from tsimage.windows import Windows
 
 _HOME = {
     "ImageStore": "store",
     "Imager": "imager",
     "ReadOptions": "readers",
-    "Recording": "windows",
-    "Segment": "windows",
+    "Recording": "cutting",
+    "Segment": "cutting",
     "UserError": "errors",
     "Windows": "windows",
     "convert": "conversion",
-    "cut": "windows",
+    "cut": "cutting",
     "gadf": "fields",
     "gasf": "fields",
     "load": "datasets",

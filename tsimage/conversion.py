@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -91,13 +92,12 @@ def convert(
 
 def _tidy(output: Path, beside: Path) -> None:
     """Undo what a killed process left: its unfinished store goes, a store that it had moved aside comes back."""
-    for left_over in output.parent.glob(f".{output.name}.*"):
-        pid, kind = left_over.name.split(".")[-2:]
-        if kind not in ("partial", "replaced") or not pid.isdigit():
+    name = re.compile(rf"\.{re.escape(output.name)}\.(\d+)\.(partial|replaced)")
+    for left_over in output.parent.iterdir() if output.parent.is_dir() else ():
+        match = name.fullmatch(left_over.name)
+        if match is None or (left_over != beside and atomic.alive(int(match[1]))):
             continue
-        if left_over != beside and atomic.alive(int(pid)):
-            continue
-        if kind == "replaced" and not output.exists():
+        if match[2] == "replaced" and not output.exists():
             left_over.rename(output)
         else:
             shutil.rmtree(left_over)

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from tsimage.cutting import cut
 from tsimage.errors import UserError, unknown
 from tsimage.readers import CUT_OPTIONS, ReadOptions, RecordingSet, check_options, reader_for
 from tsimage.readers.hapt import READER as HAPT
 from tsimage.readers.hapt import read_hapt
-from tsimage.windows import Windows, cut
+from tsimage.windows import Windows
 
 DATA_VARIABLE = "TSIMAGE_DATA"
 

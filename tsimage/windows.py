@@ -1,81 +1,21 @@
-"""Recordings, and the windows that are cut from them."""
+"""Windows of equal length with everything known about them."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tsimage.errors import UserError, unknown
 
-
-@dataclass(frozen=True, kw_only=True)
-class Segment:
-    """A stretch of a recording with one label: samples `start` up to, not including, `stop`."""
-
-    start: int
-    stop: int
-    label: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recording:
-    """One uninterrupted recording of one person.
-
-    Parameters
-    ----------
-    id : str
-        Unique within a data set; the first part of every window id cut from it.
-    subject : str
-        Who wore the sensor; empty where unknown.
-    values : ndarray of float32, shape (channel, time)
-        In the units given.
-    channels, units : tuple of str
-        Name and unit of each channel; an empty unit where unknown.
-    rate_hz : float
-        Samples per second.
-    segments : tuple of Segment
-        Labelled stretches, in the order in which windows come out. A gap in time ends a segment.
-    """
-
-    id: str
-    subject: str
-    values: np.ndarray
-    channels: tuple[str, ...]
-    units: tuple[str, ...]
-    rate_hz: float
-    segments: tuple[Segment, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class CutReport:
-    """Where every sample of the recordings went.
-
-    `samples = used + remainder + unlabelled`: `used` lie in at least one window, `remainder` are labelled
-    but left over at the end of a segment (`short_segments` of them hold no window at all), `unlabelled`
-    lie in no segment.
-    """
-
-    recordings: int
-    samples: int
-    used: int
-    remainder: int
-    unlabelled: int
-    short_segments: int
-
-    def __str__(self) -> str:
-        return (
-            f"Cut from {self.recordings} recordings of {self.samples:,} samples: {self.used:,} in windows, "
-            f"{self.remainder:,} dropped as remainders (stretches shorter than a window: {self.short_segments}), "
-            f"{self.unlabelled:,} without label"
-        )
+if TYPE_CHECKING:
+    from tsimage.cutting import CutReport
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -293,152 +233,3 @@ def matching(what: str, patterns: Sequence[str], names: tuple[str, ...]) -> tupl
         if not any(fits(name, pattern) for name in names):
             raise unknown(what, pattern, names)
     return tuple(dict.fromkeys(name for pattern in patterns for name in names if fits(name, pattern)))
-
-
-def window_samples(window: str | int, rate_hz: float | None) -> int:
-    """Turn a window length such as `128` (samples) or `"2.56s"` (seconds) into samples.
-
-    Raises
-    ------
-    UserError
-        For anything else, for seconds without a rate, or for less than two samples.
-
-    Examples
-    --------
-    >>> window_samples("2.56s", 50.0)
-    128
-    """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s?)\s*", str(window))
-    if match is None or (not match[2] and "." in match[1]):
-        raise UserError(
-            f"window '{window}' is not understood: give samples as a whole number (128) or seconds with an s (2.56s)"
-        )
-    if not match[2]:
-        samples = int(match[1])
-    elif rate_hz is None:
-        raise UserError(f"window '{window}' is in seconds but the sampling rate is unknown: give the rate in Hz")
-    else:
-        samples = round(float(match[1]) * rate_hz)
-    if samples < 2:
-        at = f" at {rate_hz:g} Hz" if match[2] else ""
-        mend = "; check the rate, or the unit of the time column" if match[2] else ""
-        raise UserError(f"window '{window}' is {samples} samples long{at}: a window needs at least 2{mend}")
-    return samples
-
-
-def cut(
-    recordings: Iterable[Recording],
-    window: str | int,
-    overlap: float = 0.0,
-    *,
-    class_names: Sequence[str] | None = None,
-    name: str = "recordings",
-) -> Windows:
-    """Cut recordings into windows, never across recordings, subjects, gaps or label changes.
-
-    Parameters
-    ----------
-    recordings : iterable of Recording
-        With the same channels, units and rate.
-    window : int or str
-        Samples (128) or seconds ("2.56s").
-    overlap : float
-        Share of a window that the next one repeats, 0 <= overlap < 1; the step is rounded to whole samples.
-    class_names : sequence of str, optional
-        Fixes the order of the classes; by default the labels found, sorted.
-    name : str
-        Of the data set.
-
-    Returns
-    -------
-    Windows
-        In the order of recordings and segments; its `cut_report` says where every sample went.
-
-    Raises
-    ------
-    UserError
-        For recordings that do not agree, an overlap outside [0, 1), a label that is no class, or if no
-        segment holds a single window.
-
-    Examples
-    --------
-    >>> walk = Recording(id="r1", subject="ann", values=np.zeros((1, 10), np.float32), channels=("x",),
-    ...                  units=("g",), rate_hz=2.0, segments=(Segment(start=1, stop=10, label="walk"),))
-    >>> cut([walk], "2s", overlap=0.5).ids.tolist()
-    ['r1:1-5', 'r1:3-7', 'r1:5-9']
-    """
-    if not 0 <= overlap < 1:
-        raise UserError(f"overlap {overlap} is not allowed: it is the share of a window, from 0 up to but not 1")
-    recordings = list(recordings)
-    if not recordings:
-        raise UserError(f"{name}: there are no recordings to cut")
-    first = recordings[0]
-    for recording in recordings:
-        for attribute in ("channels", "units", "rate_hz"):
-            got, expected = getattr(recording, attribute), getattr(first, attribute)
-            if got != expected and not (attribute == "rate_hz" and math.isclose(got, expected, rel_tol=1e-3)):
-                mend = (
-                    "state one rate for all (option rate)"
-                    if attribute == "rate_hz"
-                    else "windows need one layout; load the two groups apart"
-                )
-                raise UserError(
-                    f"{name}: recording '{recording.id}' has {attribute} {got} where '{first.id}' has {expected}: {mend}"
-                )
-    length = window_samples(window, first.rate_hz)
-    step = max(1, round(length * (1 - overlap)))
-    if class_names is None:
-        class_names = sorted({s.label for r in recordings for s in r.segments})
-    number = {label: i for i, label in enumerate(class_names)}
-
-    pieces, rows = [], []
-    used = labelled = short = 0
-    for recording in recordings:
-        for segment in recording.segments:
-            if segment.label not in number:
-                raise unknown(f"label in recording '{recording.id}'", segment.label, class_names)
-            if not 0 <= segment.start <= segment.stop <= recording.values.shape[1]:
-                raise UserError(
-                    f"{name}: segment {segment.start} to {segment.stop} ('{segment.label}') lies outside recording "
-                    f"'{recording.id}' of {recording.values.shape[1]} samples: mend the labels"
-                )
-            starts = range(segment.start, segment.stop - length + 1, step)
-            for start in starts:
-                stop = start + length
-                pieces.append(recording.values[:, start:stop])
-                rows.append((number[segment.label], recording.subject, recording.id, start, stop))
-            labelled += segment.stop - segment.start
-            used += (len(starts) - 1) * step + length if starts else 0
-            short += not starts
-    samples = sum(r.values.shape[1] for r in recordings)
-    if not pieces:
-        if not any(r.segments for r in recordings):
-            raise UserError(f"{name}: no sample of the {len(recordings)} recordings has a label: label them")
-        longest = max((s.stop - s.start for r in recordings for s in r.segments), default=0)
-        raise UserError(
-            f"{name}: no window of {length} samples fits: the longest stretch with one label in one recording has "
-            f"{longest} samples; choose a shorter window"
-        )
-    labels, subjects, sources, begins, ends = zip(*rows, strict=True)
-    return Windows(
-        values=np.stack(pieces).astype(np.float32, copy=False),
-        channels=first.channels,
-        units=first.units,
-        rate_hz=first.rate_hz,
-        labels=np.array(labels, dtype=np.int64),
-        class_names=tuple(class_names),
-        subjects=np.array(subjects, dtype=str),
-        recordings=np.array(sources, dtype=str),
-        start=np.array(begins, dtype=np.int64),
-        stop=np.array(ends, dtype=np.int64),
-        ids=np.array([f"{r}:{a}-{b}" for _, _, r, a, b in rows], dtype=str),
-        name=name,
-        cut_report=CutReport(
-            recordings=len(recordings),
-            samples=samples,
-            used=used,
-            remainder=labelled - used,
-            unlabelled=samples - labelled,
-            short_segments=short,
-        ),
-    )

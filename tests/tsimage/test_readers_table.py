@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 import tsimage
-from tsimage.windows import Recording
+from tsimage.cutting import Recording
 
 READ = {"channels": ("x",), "label": "y", "rate": 1.0, "window": "2"}
 TIMED = {"channels": ("x",), "label": "y", "time": "t", "window": "2"}

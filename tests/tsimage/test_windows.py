@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tsimage
-from tsimage.windows import Recording, Segment, cut, window_samples
+from tsimage.cutting import Recording, Segment, cut, window_samples
 
 
 def spans(windows):

@@ -8,8 +8,9 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
+from tsimage.cutting import Recording
 from tsimage.errors import UserError
-from tsimage.windows import Recording, Windows
+from tsimage.windows import Windows
 
 
 @dataclass(frozen=True, kw_only=True)

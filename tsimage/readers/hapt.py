@@ -18,9 +18,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
+from tsimage.cutting import Recording, Segment
 from tsimage.errors import UserError
 from tsimage.readers import CUT_OPTIONS, Reader, ReadOptions, RecordingSet
-from tsimage.windows import Recording, Segment
 
 RATE_HZ = 50.0
 CHANNELS = ("acc-x", "acc-y", "acc-z", "gyro-x", "gyro-y", "gyro-z")

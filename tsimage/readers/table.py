@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tsimage.cutting import Recording, Segment
 from tsimage.errors import UserError, unknown
 from tsimage.readers import CUT_OPTIONS, Reader, ReadOptions, RecordingSet
-from tsimage.windows import Recording, Segment, matching
+from tsimage.windows import matching
 
 SUFFIXES = (".csv", ".parquet")
 GAP = 1.5
