@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tsimage.errors import UserError, unknown
-from tsimage.windows import Windows
+from tsimage.windows import CutReport, Windows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,30 +49,6 @@ class Recording:
     units: tuple[str, ...]
     rate_hz: float
     segments: tuple[Segment, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class CutReport:
-    """Where every sample of the recordings went.
-
-    `samples = used + remainder + unlabelled`: `used` lie in at least one window, `remainder` are labelled
-    but left over at the end of a segment (`short_segments` of them hold no window at all), `unlabelled`
-    lie in no segment.
-    """
-
-    recordings: int
-    samples: int
-    used: int
-    remainder: int
-    unlabelled: int
-    short_segments: int
-
-    def __str__(self) -> str:
-        return (
-            f"Cut from {self.recordings} recordings of {self.samples:,} samples: {self.used:,} in windows, "
-            f"{self.remainder:,} dropped as remainders (stretches shorter than a window: {self.short_segments}), "
-            f"{self.unlabelled:,} without label"
-        )
 
 
 def window_samples(window: str | int, rate_hz: float | None) -> int:

@@ -8,14 +8,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tsimage.errors import UserError, unknown
 
-if TYPE_CHECKING:
-    from tsimage.cutting import CutReport
+
+@dataclass(frozen=True, kw_only=True)
+class CutReport:
+    """Where every sample of the recordings went.
+
+    `samples = used + remainder + unlabelled`: `used` lie in at least one window, `remainder` are labelled
+    but left over at the end of a segment (`short_segments` of them hold no window at all), `unlabelled`
+    lie in no segment.
+    """
+
+    recordings: int
+    samples: int
+    used: int
+    remainder: int
+    unlabelled: int
+    short_segments: int
+
+    def __str__(self) -> str:
+        return (
+            f"Cut from {self.recordings} recordings of {self.samples:,} samples: {self.used:,} in windows, "
+            f"{self.remainder:,} dropped as remainders (stretches shorter than a window: {self.short_segments}), "
+            f"{self.unlabelled:,} without label"
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

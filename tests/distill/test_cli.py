@@ -175,3 +175,28 @@ def test_help_loads_no_torch_and_few_modules():
     assert "--teacher" in done.stdout
     assert not modules & {"torch", "torchvision", "pyts", "numba", "pandas", "sklearn", "scipy", "matplotlib"}
     assert len(modules) < 550
+
+
+def test_a_killed_run_ends_as_the_uninterrupted_one(tmp_path, capsys):
+    args = ["run", *QUICK[:-1], "0", "1", "--precision", "fp32"]
+    code = "import sys, torch; torch.set_num_threads(1); from distill.cli import main; main(sys.argv[1:])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *args, "--out", "killed"], stdout=subprocess.PIPE, text=True
+    )
+    for line in process.stdout:
+        if line.startswith("[3/8]"):
+            process.kill()
+            break
+    process.stdout.close()
+    assert process.wait() == -9
+    assert not (tmp_path / "killed" / "result.json").exists()
+    main([*args, "--out", "killed"])
+    assert 3 <= capsys.readouterr().out.count("is done already") < 8
+    main([*args, "--out", "whole"])
+    killed, whole = (
+        {p.relative_to(tmp_path / name): p.read_bytes() for p in (tmp_path / name).rglob("weights.safetensors")}
+        for name in ("killed", "whole")
+    )
+    assert len(whole) == 8
+    assert killed == whole
+    assert (tmp_path / "killed" / "result.json").read_text() == (tmp_path / "whole" / "result.json").read_text()
