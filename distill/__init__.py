@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from distill.config import Run
     from distill.models import build_model
+    from distill.progress import Plain
     from distill.runner import Result, run
 
-_HOME = {"Result": "runner", "Run": "config", "build_model": "models", "run": "runner"}
+_HOME = {"Plain": "progress", "Result": "runner", "Run": "config", "build_model": "models", "run": "runner"}
 
-__all__ = ["Result", "Run", "build_model", "run"]
+__all__ = ["Plain", "Result", "Run", "build_model", "run"]
 
 
 def __getattr__(name: str) -> Any:

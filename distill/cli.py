@@ -68,6 +68,8 @@ def run(
 
 
 def _tell(plan: Plan, progress: Progress) -> None:
+    from distill.splits import absent_classes
+
     parts = plan.certificate["parts"]
     progress.say(
         f"Split: {plan.split.basis}: {parts['train']['windows']:,} windows to train, "
@@ -75,9 +77,14 @@ def _tell(plan: Plan, progress: Progress) -> None:
     )
     shared = plan.certificate["subjects_in_both"]
     if shared == "unknown":
-        progress.say("Subjects are unknown, so the same person may be in both parts (for tables, name --subject)")
+        progress.say(
+            "Subjects are unknown, so the same person may be in both parts: name the column (--subject) or store subjects"
+        )
     elif shared:
         progress.say(f"{len(shared)} subjects are in both parts: {', '.join(shared[:5])}")
+    absent = absent_classes(plan.windows, plan.split)
+    if absent:
+        progress.say(f"No window of the {plan.split.part} part is of class {', '.join(absent)}")
     progress.say(f"Teachers: {', '.join(f'{t.name} (weight {t.weight:.4g})' for t in plan.teachers)}")
     progress.say(f"Loss of the student: {plan.run.formula()}")
     train = plan.windows.select(plan.split.train)

@@ -91,6 +91,7 @@ class Run:
     def __post_init__(self) -> None:
         if isinstance(self.teacher, str):
             object.__setattr__(self, "teacher", (self.teacher,))
+        object.__setattr__(self, "data", self.data.rstrip("/") or self.data)  # folder/ and folder are the same run
         parse_model(self.student)
         if not 0 <= self.lambda_ <= 1:
             raise UserError(f"lambda {self.lambda_} is not allowed: it is the weight of distillation, from 0 to 1")

@@ -27,6 +27,7 @@ from distill.config import Run, Teacher
 from distill.evaluate import metrics
 from distill.plan import Plan, Training
 from distill.progress import Progress, describe_epoch
+from distill.splits import absent_classes
 from distill.table import format_table, table
 from distill.teachers import cached_logits
 from distill.train import Samples, Teaching, predict, train
@@ -134,6 +135,8 @@ def check_folder(plan: Plan) -> None:
     """
     path = plan.folder / "run.json"
     mend = "choose another folder or remove it"
+    if plan.folder.exists() and not plan.folder.is_dir():
+        raise UserError(f"'{plan.folder}' is a file: choose a folder")
     if not path.exists():
         if plan.folder.exists() and any(not _is_ours(entry) for entry in plan.folder.iterdir()):
             raise UserError(f"'{plan.folder}' is not empty and holds no run: choose another folder")
@@ -292,7 +295,7 @@ def _evaluate(plan: Plan, samples: Samples) -> dict[str, Any]:
         "part": plan.split.part,
         "windows": {"train": len(plan.split.train), plan.split.part: len(plan.split.evaluation)},
         "formula": plan.run.formula(),
-        "split": {"basis": plan.split.basis},
+        "split": {"basis": plan.split.basis, "absent_classes": absent_classes(plan.windows, plan.split)},
         "shared_teachers": plan.run.shared_teachers,
         "models": sorted(models.values(), key=lambda m: order[m["role"]]),
     }

@@ -14,6 +14,8 @@ from distill.config import Part
 from tsimage.errors import UserError
 from tsimage.windows import Windows
 
+NAMED = 5
+"""Held-out groups listed by name."""
 FOLDS = 5
 """A held-out part is one of this many folds of groups, stratified by class."""
 
@@ -73,7 +75,7 @@ def split_windows(windows: Windows, part: Part = "test") -> Split:
         train, evaluation, basis = _hold_out(windows, everything)
     if part == "validation":
         train, evaluation, held_out = _hold_out(windows, train)
-        basis = f"{held_out}, inside the training part of {basis}"
+        basis = f"{held_out}, all from the training part; the test part ({basis}) is not used"
     split = Split(train=train, evaluation=evaluation, part=part, basis=basis)
     for code, name in enumerate(windows.class_names):
         if not (windows.labels[train] == code).any():
@@ -98,7 +100,7 @@ def _hold_out(windows: Windows, index: np.ndarray) -> tuple[np.ndarray, np.ndarr
     if n_groups < 2:
         raise UserError(
             f"{windows.name}: one recording of one person cannot be split into training and evaluation without leaking: "
-            "name the subject or recording column, or add recordings"
+            "add recordings of other people (and name the subject column of a table)"
         )
     most = int(np.bincount(labels).max())
     if most < 2:
@@ -110,8 +112,15 @@ def _hold_out(windows: Windows, index: np.ndarray) -> tuple[np.ndarray, np.ndarr
         choices = [(train, held) for train, held in folds.split(index, labels, groups) if len(train) and len(held)]
     classes = set(labels.tolist())
     train, held = next((c for c in choices if set(labels[c[0]].tolist()) == classes), choices[0])
-    count = len(np.unique(groups[held]))
-    return index[train], index[held], f"by {what}: {count} of {n_groups} {what}s held out"
+    names = np.unique(groups[held]).tolist()
+    listed = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+    return index[train], index[held], f"by {what}: {len(names)} of {n_groups} {what}s held out ({listed})"
+
+
+def absent_classes(windows: Windows, split: Split) -> list[str]:
+    """Return the classes without a window in the evaluation part: nothing is learnt about them there."""
+    counts = np.bincount(windows.labels[split.evaluation], minlength=len(windows.class_names))
+    return [name for name, count in zip(windows.class_names, counts, strict=True) if not count]
 
 
 def certificate(windows: Windows, split: Split) -> dict[str, Any]:

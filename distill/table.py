@@ -103,8 +103,13 @@ def format_table(result: dict[str, Any]) -> str:
         f"Loss of the student: {result['formula']}",
         f"Split: {result['split']['basis']}.",
     ]
+    absent = result["split"].get("absent_classes", [])
+    if absent:
+        lines.append(
+            f"No window of the {result['part']} part is of class {', '.join(absent)}: nothing is said about it."
+        )
     if result["part"] == "validation":
-        lines.append("This is the validation part, for choosing settings: report the test part (evaluate test).")
+        lines.append("This is the validation part, for choosing settings: report the test part (--evaluate test).")
     return "\n".join([*(line.rstrip() for line in text.getvalue().rstrip().splitlines()), "", *lines])
 
 

@@ -96,6 +96,8 @@ def show(
         figure = draw_window(windows, find_window(windows, pick or "0"), images)
     else:
         figure = draw_sheet(windows, images, per_class)
+    for note in images.notes(windows):
+        _say(note)
     output.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(output)
     _say(f"wrote {output}")
@@ -153,7 +155,10 @@ def main_for(
     except (UserError, OSError) as error:
         if "--debug" in arguments:
             raise
-        sys.stderr.write(f"{program}: {error}\n")
+        said = str(error)
+        if isinstance(error, OSError):
+            said = f"{error.strerror or error}: '{error.filename}': check that the path is right and may be written"
+        sys.stderr.write(f"{program}: {said}\n")
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         sys.stderr.write(f"{program}: interrupted\n")

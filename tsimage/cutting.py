@@ -134,7 +134,7 @@ def cut(
             got, expected = getattr(recording, attribute), getattr(first, attribute)
             if got != expected and not (attribute == "rate_hz" and math.isclose(got, expected, rel_tol=1e-3)):
                 mend = (
-                    "state one rate for all (option rate)"
+                    "resample it or leave it out, or, where clocks only jitter, state one rate for all (option rate)"
                     if attribute == "rate_hz"
                     else "windows need one layout; load the two groups apart"
                 )

@@ -16,6 +16,7 @@ from tsimage.errors import UserError, unknown
 from tsimage.readers import CUT_OPTIONS, ReadOptions, RecordingSet, check_options, reader_for
 from tsimage.readers.hapt import READER as HAPT
 from tsimage.readers.hapt import read_hapt
+from tsimage.store import is_store
 from tsimage.windows import Windows
 
 DATA_VARIABLE = "TSIMAGE_DATA"
@@ -73,6 +74,8 @@ def load(data: str | Path | Windows = "basic-motions", options: ReadOptions | No
         path = Path(data)
         if not path.exists():
             raise unknown("data set or path", str(data), [*CATALOGUE, "or the path of a file or folder that exists"])
+        if is_store(path):
+            raise UserError(f"'{path}' is an image store: give the recordings or windows that it was painted from")
         reader = reader_for(path)
         check_options(f"the {reader.name} reader", reader.options, options)
         name, read = path.name.split(".")[0] or str(path), reader.read(path, options)

@@ -130,7 +130,9 @@ def draw_sheet(windows: Windows, imager: Imager, per_class: int) -> Figure:
     images = imager(chosen)
     n_channels = len(windows.channels)
     figure = Figure(
-        figsize=(0.9 + 0.62 * per_class * len(imager.fields), 0.7 + 0.66 * len(names)), dpi=120, layout="constrained"
+        figsize=(max(6.0, 1.2 + 0.62 * per_class * len(imager.fields)), 1.0 + 0.66 * len(names)),
+        dpi=120,
+        layout="constrained",
     )
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(imager.fields), squeeze=False)[0]
@@ -147,7 +149,7 @@ def draw_sheet(windows: Windows, imager: Imager, per_class: int) -> Figure:
         axes[column].tick_params(length=0)
         axes[column].spines[:].set_visible(False)
     shown = ", ".join(windows.channels[:3]) + " as red, green, blue" if n_channels >= 3 else windows.channels[0]
-    figure.suptitle(f"{windows.name}: {per_class} windows of each class ({shown})", fontsize=10)
+    figure.suptitle(f"{windows.name}: {per_class} windows of each class\n{shown}", fontsize=10)
     return figure
 
 

@@ -21,6 +21,9 @@ from tsimage.windows import Windows
 FIXED_RANGE = {"g": 2.0, "m/s^2": 2 * 9.80665, "rad/s": 10.0, "deg/s": 573.0}
 """Half-width of the fixed range that `scaling="fixed"` maps to [-1, 1], by unit: 2 g, and 10 rad/s."""
 
+SUSPICIOUS_SHARE = 0.1
+"""With more samples than this outside the fixed range, the unit is probably wrong."""
+
 _CHUNK_BYTES = 1 << 24
 
 
@@ -73,8 +76,12 @@ class Imager:
         _half_widths(self.scaling)
         if self.dtype not in ("float32", "float64"):
             raise unknown("image dtype", str(self.dtype), ["float32", "float64"])
-        if self.size < 1 or self.bins < 2:
-            raise UserError(f"size {self.size} and bins {self.bins} are not allowed: size is >= 1 and bins >= 2")
+        if self.size < 1:
+            raise UserError(f"size {self.size} is not allowed: images have at least 1 pixel on a side")
+        if self.bins < 2:
+            raise UserError(
+                f"bins {self.bins} is not allowed: a Markov transition field needs at least 2 quantile bins"
+            )
         for name, used, field in (("scaling", self.is_gramian, "gasf or gadf"), ("bins", "mtf" in self.fields, "mtf")):
             if not used and getattr(self, name) != Imager.__dataclass_fields__[name].default:
                 raise UserError(
@@ -146,7 +153,11 @@ class Imager:
         if self.is_gramian:
             notes[0] += f", scaling {self.scaling}"
             if self.scaling != "window":
-                notes[0] += f" ({100 * self.clipped_share(windows):.2f} % of samples lie outside the range)"
+                share = self.clipped_share(windows)
+                notes[0] += f" ({100 * share:.2f} % of samples lie outside the range)"
+                if share > SUSPICIOUS_SHARE:
+                    units = ", ".join(dict.fromkeys(windows.units))
+                    notes.append(f"WARNING: so many samples outside the range: are the channels really in {units}?")
         if "mtf" in self.fields and windows.length - 1 < 5 * self.bins**2:
             notes.append(
                 f"Images {self.stack}: {windows.length - 1} transitions make a noisy {self.bins} x {self.bins} matrix for "

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -127,7 +128,10 @@ def test_hapt_is_found_through_the_environment_variable(capsys, data_dir):
 def test_unknown_subjects_and_noisy_images_are_told(capsys):
     main(["run", *QUICK, "--teacher", "wrn10-1:mtf", "--dry-run"])
     out = capsys.readouterr().out
-    assert "Subjects are unknown, so the same person may be in both parts (for tables, name --subject)" in out
+    assert (
+        "Subjects are unknown, so the same person may be in both parts: name the column (--subject) or store subjects"
+        in out
+    )
     assert "99 transitions make a noisy 8 x 8 matrix for the Markov field; 320 or more are advised" in out
 
 
@@ -200,3 +204,25 @@ def test_a_killed_run_ends_as_the_uninterrupted_one(tmp_path, capsys):
     assert len(whole) == 8
     assert killed == whole
     assert (tmp_path / "killed" / "result.json").read_text() == (tmp_path / "whole" / "result.json").read_text()
+
+
+def test_classes_that_nobody_is_tested_on_are_named(capsys, tmp_path):
+    from tsimage import load
+
+    windows = load("basic-motions", classes=["Running", "Standing", "Walking"])
+    people = np.array([f"p{i % 4}" for i in range(len(windows))])
+    rare = np.flatnonzero((windows.class_names.index("Walking") == windows.labels) & (people != "p0"))
+    kept = np.setdiff1d(np.arange(len(windows)), rare)
+    start = windows.start + np.arange(len(windows)) * 100
+    mine = replace(windows, subjects=people, recordings=people.copy(), split=None, start=start, stop=start + 100)
+    mine.select(kept).save(tmp_path / "mine.npz")
+    main(["run", *QUICK, "--data", "mine.npz"])
+    out = capsys.readouterr().out
+    assert "No window of the test part is of class Walking\n" in out
+    assert "No window of the test part is of class Walking: nothing is said about it." in out
+    assert re.search(r"by subject: 1 of 4 subjects held out \(p[123]\)", out)
+
+
+def test_a_file_as_run_directory_is_refused(capsys, tmp_path):
+    (tmp_path / "notes.txt").write_text("precious")
+    assert "'notes.txt' is a file: choose a folder" in fails(capsys, *QUICK, "--out", "notes.txt")

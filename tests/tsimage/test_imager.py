@@ -140,10 +140,23 @@ def test_an_override_that_is_no_positive_number_is_refused(override, says):
         Imager(scaling=f"fixed:rad/s=5,{override}")
 
 
-@pytest.mark.parametrize(("size", "bins"), [(0, 8), (-3, 8), (32, 1)])
-def test_a_size_or_bins_out_of_range_is_refused(size, bins, says):
-    with says(f"size {size} and bins {bins} are not allowed: size is >= 1 and bins >= 2"):
-        Imager(size=size, bins=bins)
+@pytest.mark.parametrize("size", [0, -3])
+def test_a_size_out_of_range_is_refused(size, says):
+    with says(f"size {size} is not allowed: images have at least 1 pixel on a side"):
+        Imager(size=size)
+
+
+def test_bins_out_of_range_are_refused(says):
+    with says("bins 1 is not allowed: a Markov transition field needs at least 2 quantile bins"):
+        Imager(stack="mtf", bins=1)
+
+
+def test_a_unit_that_is_probably_wrong_is_told(make_windows):
+    windows = make_windows()
+    wrong = dataclasses.replace(windows, values=windows.values * 9.8 + 9.8)
+    assert Imager(size=8).notes(wrong)[1] == (
+        "WARNING: so many samples outside the range: are the channels really in g, rad/s?"
+    )
 
 
 def test_a_unit_without_a_range_is_refused_where_a_gramian_field_needs_it(x, says):

@@ -154,7 +154,9 @@ def test_a_folder_holds_a_recording_per_file(csv, tmp_path):
 def test_a_rate_that_differs_between_files_is_refused(csv, tmp_path, says):
     csv("t,x,y", "0,0,a", "1,1,a", name="set/p1.csv")
     csv("t,x,y", "0,0,a", "2,1,a", name="set/p2.csv")
-    with says("set: recording 'p2' has rate_hz 0.5 where 'p1' has 1.0: state one rate for all (option rate)"):
+    with says(
+        "set: recording 'p2' has rate_hz 0.5 where 'p1' has 1.0: resample it or leave it out, or, where clocks only jitter, state one rate for all (option rate)"
+    ):
         tsimage.load(tmp_path / "set", **TIMED)
 
 
@@ -243,7 +245,8 @@ def test_an_unknown_column_gets_the_nearest_name(csv, options, what, got, near):
         tsimage.load(path, **good | options)
     text = str(caught.value)
     assert text.startswith(f"unknown {what} in {path}")
-    assert text.endswith(f"'{got}': did you mean '{near}'? Valid: time, acc-x, acc-y, activity, subject")
+    valid = "time, acc-x, acc-y, subject" if "channel" in what else "time, acc-x, acc-y, activity, subject"
+    assert text.endswith(f"'{got}': did you mean '{near}'? Valid: {valid}")
 
 
 @pytest.mark.parametrize(
@@ -254,7 +257,7 @@ def test_time_that_does_not_increase_names_its_line(csv, says, times, line, befo
     path = csv("t,x,y", *[f"{t},0,a" for t in times])
     with says(
         f"{path}, line {line}: time goes from {before} s to {after} s: rows of one recording must be in increasing order "
-        "of time; sort them, or name the subject and recording columns"
+        "of time, each time once: sort them, remove duplicates, or name the subject and recording columns"
     ):
         tsimage.load(path, **TIMED)
 
@@ -276,7 +279,7 @@ def test_a_rate_that_contradicts_the_time_column_is_refused(csv, says):
     path = csv("t,x,y", *[f"{20 * k},{k},a" for k in range(6)])
     with says(
         f"{path}: the time column runs at 0.05 Hz but rate says 50 Hz: check the unit of the time (option time-unit) or "
-        "the rate"
+        "the rate, resample the file, or leave it out"
     ):
         tsimage.load(path, **TIMED, rate=50)
     assert tsimage.load(path, **TIMED, rate=50, time_unit="ms").rate_hz == 50
@@ -317,13 +320,13 @@ def test_one_row_tells_no_rate(csv, says):
 def test_files_that_are_no_tables_are_refused(csv, tmp_path, says):
     empty = tmp_path / "empty.csv"
     empty.write_text("")
-    with says(f"{empty}: not a readable table (No columns to parse from file): mend that line or leave the file out"):
+    with says(f"{empty}: not a readable table (No columns to parse from file): mend the file or leave it out"):
         tsimage.load(empty, **READ)
     header = csv("x,y", name="header.csv")
     with says(f"{header}: the table has no rows: leave the file out"):
         tsimage.load(header, **READ)
     ragged = csv("x,y", "0,a", "1,a,2,3", name="ragged.csv")
-    with pytest.raises(tsimage.UserError, match=r"ragged\.csv: not a readable table \(.*line 3.*\): mend that line"):
+    with pytest.raises(tsimage.UserError, match=r"ragged\.csv: not a readable table \(.*line 3.*\): mend the file"):
         tsimage.load(ragged, **READ)
     broken = tmp_path / "broken.parquet"
     broken.write_bytes(b"PAR1 not really")
@@ -346,3 +349,29 @@ def test_the_reader_gives_recordings_of_float32(csv):
     assert [(s.start, s.stop, s.label) for s in recording.segments] == [(0, 1, "a"), (1, 2, "b")]
     assert read.window is None
     assert dict(read.split) == {}
+
+
+def test_milliseconds_that_were_not_stated_are_suspected(csv, says):
+    path = csv("t,x,y", "0,1,a", "20,2,a", "40,3,a")
+    with says(
+        f"{path}: the time column would run at 0.05 Hz if it were in seconds: state its unit (option time-unit ms, us or ns; "
+        "s if it is true)"
+    ):
+        tsimage.load(path, **TIMED)
+    assert tsimage.load(path, **TIMED, time_unit="ms").rate_hz == 50
+    assert tsimage.load(path, **TIMED, time_unit="s").rate_hz == 0.05
+
+
+def test_semicolons_are_named(csv, says):
+    path = csv("t;x;y", "0;1,5;a")
+    with says(
+        f"{path}: the columns are separated by semicolons or tabs ('t;x;y'): save the table with commas between columns and "
+        "points in numbers"
+    ):
+        tsimage.load(path, **TIMED)
+
+
+def test_a_pattern_never_takes_the_label_column_for_a_channel(csv):
+    path = csv("ax,ay,activity", "1,2,sit", "3,4,sit")
+    windows = tsimage.load(path, channels="a*", label="activity", rate=10, window="2")
+    assert windows.channels == ("ax", "ay")

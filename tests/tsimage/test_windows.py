@@ -182,7 +182,9 @@ def test_cut_says_what_is_wrong(make_recording, says):
         "load the two groups apart"
     ):
         cut([recording, make_recording(10, (0, 10, "sit"), id="r2", units=("m/s^2",))], 4)
-    with says("recordings: recording 'r2' has rate_hz 2.1 where 'r1' has 2.0: state one rate for all (option rate)"):
+    with says(
+        "recordings: recording 'r2' has rate_hz 2.1 where 'r1' has 2.0: resample it or leave it out, or, where clocks only jitter, state one rate for all (option rate)"
+    ):
         cut([recording, make_recording(10, (0, 10, "sit"), id="r2", rate_hz=2.1)], 4)
     with says("recordings: window id 'r1:0-4' occurs more than once: give each recording its own id"):
         cut([recording, recording], 4)

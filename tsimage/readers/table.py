@@ -15,6 +15,8 @@ from tsimage.readers import CUT_OPTIONS, Reader, ReadOptions, RecordingSet
 from tsimage.windows import matching
 
 SUFFIXES = (".csv", ".parquet")
+SLOW_HZ = 0.25
+"""A rate below this is believed only of a time column whose unit is stated."""
 GAP = 1.5
 """A step in time longer than this many sampling intervals is a gap and ends a window."""
 
@@ -40,7 +42,7 @@ def read_table(path: Path, options: ReadOptions) -> RecordingSet:
             if not there
         )
         raise UserError(
-            f"{path}: name the columns of the {missing} (options channels and label): the columns are "
+            f"{files[0]}: name the columns of the {missing} (options channels and label): the columns are "
             f"{', '.join(map(str, example.columns))}"
         )
     if options.time is None and options.rate is None:
@@ -82,18 +84,26 @@ def _read(file: Path, text: Sequence[str] = ()) -> pd.DataFrame:
         raise UserError(f"{file}: reading parquet needs pyarrow: pip install 'tsimage[parquet]'") from error
     except (ValueError, OSError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{file}: not a readable table ({reason}): mend that line or leave the file out") from error
+        raise UserError(f"{file}: not a readable table ({reason}): mend the file or leave it out") from error
 
 
 def _recordings(file: Path, name: str, options: ReadOptions) -> list[Recording]:
     frame = _read(file, [c for c in (options.label, options.subject, options.recording) if c is not None])
     columns = [str(c) for c in frame.columns]
     frame.columns = pd.Index(columns)
+    if len(columns) == 1 and (";" in columns[0] or "\t" in columns[0]):
+        raise UserError(
+            f"{file}: the columns are separated by semicolons or tabs ('{columns[0]}'): save the table with commas between "
+            "columns and points in numbers"
+        )
     for what in ("time", "label", "subject", "recording"):
         column = getattr(options, what)
         if column is not None and column not in columns:
             raise unknown(f"{what} column in {file}", column, columns)
-    channels = matching(f"channel column in {file}", options.channels, tuple(columns))
+    taken = {options.time, options.label, options.subject, options.recording} - set(options.channels)
+    channels = matching(
+        f"channel column in {file}", options.channels, tuple(column for column in columns if column not in taken)
+    )
     if frame.empty:
         raise UserError(f"{file}: the table has no rows: leave the file out")
 
@@ -117,7 +127,9 @@ def _recordings(file: Path, name: str, options: ReadOptions) -> list[Recording]:
     for group, where in rows_of.items():
         rows = np.asarray(where)
         key = group if isinstance(group, tuple) else (group,)
-        rate, breaks = _clock(file, None if times is None else times[rows], rows, options.rate)
+        rate, breaks = _clock(
+            file, None if times is None else times[rows], rows, options.rate, options.time_unit is None
+        )
         text = labels.to_numpy()[rows]
         edges = np.flatnonzero((text[1:] != text[:-1]) | breaks) + 1
         bounds = [0, *edges.tolist(), len(rows)]
@@ -182,7 +194,9 @@ def _seconds(file: Path, column: pd.Series, unit: str | None) -> np.ndarray:
     return (stamps - stamps.iloc[0]).dt.total_seconds().to_numpy()
 
 
-def _clock(file: Path, times: np.ndarray | None, rows: np.ndarray, rate: float | None) -> tuple[float, np.ndarray]:
+def _clock(
+    file: Path, times: np.ndarray | None, rows: np.ndarray, rate: float | None, unit_is_guessed: bool
+) -> tuple[float, np.ndarray]:
     """Return the rate, and which steps from one row to the next are gaps."""
     if times is None or len(times) < 2:
         if rate is None:
@@ -193,14 +207,20 @@ def _clock(file: Path, times: np.ndarray | None, rows: np.ndarray, rate: float |
         row = int(np.argmax(steps <= 0)) + 1
         raise UserError(
             f"{file}, {_line(file, int(rows[row]))}: time goes from {times[row - 1]:.13g} s to {times[row]:.13g} s: rows of one "
-            "recording must be in increasing order of time; sort them, or name the subject and recording columns"
+            "recording must be in increasing order of time, each time once: sort them, remove duplicates, or name the "
+            "subject and recording columns"
         )
     usual = float(np.median(steps))
     measured = 1 / float(np.mean(steps[steps <= GAP * usual]))
+    if unit_is_guessed and rate is None and measured < SLOW_HZ:
+        raise UserError(
+            f"{file}: the time column would run at {measured:.3g} Hz if it were in seconds: state its unit (option time-unit "
+            "ms, us or ns; s if it is true)"
+        )
     if rate is not None and not 0.95 < measured / rate < 1.05:
         raise UserError(
             f"{file}: the time column runs at {measured:.4g} Hz but rate says {rate:g} Hz: check the unit of the time "
-            "(option time-unit) or the rate"
+            "(option time-unit) or the rate, resample the file, or leave it out"
         )
     return rate or float(f"{measured:.4g}"), steps > GAP * usual
 
