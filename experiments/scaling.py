@@ -5,9 +5,10 @@
 
 HAPT: six basic activities, three accelerometer axes, windows of 128 at 50 Hz; 16 of the 21 official training
 subjects train, 5 validate. Teacher WRN16-1 on 32 x 32 GASF images under each scaling; student 1-D WRN16-1 from
-scratch and distilled from that teacher alone. Three seeds, 20 epochs; about 10 minutes for each scaling on two cores.
+scratch and distilled from that teacher alone. Three seeds, 20 epochs; 15 and 21 minutes on two cores that
+had other work too.
 
-basic-motions: the default run (WRN28-3) on 32 of the 40 official training windows, 8 validate; about 2 minutes each.
+basic-motions: the default run (WRN28-3) on 32 of the 40 official training windows, 8 validate; 3 and 2 minutes.
 
 The official test parts are used for nothing. It chose the default of `--scaling`. Runs below `runs/` that are
 finished are read. Writes `experiments/results/scaling-NAME.csv`.

@@ -57,9 +57,7 @@ def draw_window(windows: Windows, index: int, imager: Imager) -> Figure:
     axes = figure.subplots(rows, 1 + columns, squeeze=False, width_ratios=[2.0] + [1.0] * columns)
     time = np.arange(windows.length) / (windows.rate_hz or 1.0)
     unit = "s" if windows.rate_hz else "samples"
-    limits = (
-        imager.limits(windows.units) if imager.scaling != "window" and {"gasf", "gadf"} & set(imager.fields) else None
-    )
+    limits = imager.limits(windows.units) if imager.is_gramian else None
     end = windows.length / (windows.rate_hz or 1.0)
     for row, channel in enumerate(windows.channels):
         series = axes[row, 0]
@@ -85,7 +83,7 @@ def draw_window(windows: Windows, index: int, imager: Imager) -> Figure:
                 figure.colorbar(shown, ax=axes[:, 1 + column], location="bottom", shrink=0.85, pad=0.02)
         series.tick_params(labelbottom=row == rows - 1)
     axes[-1, 0].set_xlabel(f"time [{unit}]")
-    scaled = f", scaling {imager.scaling}" if {"gasf", "gadf"} & set(imager.fields) else ""
+    scaled = f", scaling {imager.scaling}" if imager.is_gramian else ""
     figure.suptitle(
         f"{windows.name}: {windows.class_names[int(one.labels[0])]}, window {one.ids[0]}, "
         f"{imager.size} x {imager.size}{scaled}",

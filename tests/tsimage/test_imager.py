@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tsimage import Imager, gadf, gasf, mtf
+from tsimage.fields import FIELDS
 
 UNITS = ("g", "rad/s")
 
@@ -263,3 +264,20 @@ def test_clipped_share_counts_samples_beyond_the_fixed_range(make_windows):
     assert Imager(scaling="fixed:g=4").clipped_share(windows) == pytest.approx(4 / 80)
     assert Imager(scaling="window").clipped_share(windows) == 0
     assert Imager(stack="mtf").clipped_share(windows) == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "options"),
+    [
+        ("gasf", {}),
+        ("gasf", {"limits": (-2, 2)}),
+        ("gadf", {"limits": [(-2, 2), (-1, 1)], "order": "scale-then-paa"}),
+        ("mtf", {}),
+    ],
+)
+def test_fields_stay_on_the_device_of_their_input(field, options):
+    """The meta device computes nothing but refuses to be mixed with another, as a GPU does."""
+    x = torch.empty(4, 2, 30, dtype=torch.float64, device="meta")
+    image = FIELDS[field](x, 8, **options)
+    assert image.device.type == "meta"
+    assert image.shape == (4, 2, 8, 8)

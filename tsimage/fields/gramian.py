@@ -51,10 +51,11 @@ def _polar(
         rounding = max(10, x.shape[-1] // size) * xp.max(xp.abs(x), axis=-1, keepdims=True)
         constant = (high - low) <= xp.finfo(x.dtype).eps * xp.clip(rounding, min=10.0)
     else:
-        ends = xp.asarray(np.array(limits, dtype=np.float64), dtype=x.dtype, device=device(x))
-        low, high = ends[..., :1], ends[..., 1:]
-        if not bool(xp.all(high > low)):
+        bounds = np.array(limits, dtype=np.float64)
+        if not (bounds[..., 1] > bounds[..., 0]).all():
             raise UserError(f"limits {limits} are not allowed: each lower limit must be below its upper limit")
+        ends = xp.asarray(bounds, dtype=x.dtype, device=device(x))
+        low, high = ends[..., :1], ends[..., 1:]
         short = (
             paa(_clip(xp, x, low, high), size, segmentation)
             if order == "scale-then-paa"

@@ -1,0 +1,52 @@
+import pytest
+import torch
+
+from distill.device import choose_device, choose_precision
+from tsimage.errors import UserError
+
+
+@pytest.fixture
+def hardware(monkeypatch):
+    """Pretend that this machine has these devices and instructions."""
+
+    def _set(*, cuda=False, mps=False, avx512_bf16=False, amx=False, capability=(8, 0)):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16, raising=False)
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
+
+    return _set
+
+
+@pytest.mark.parametrize(
+    ("there", "chosen"),
+    [({"cuda": True, "mps": True}, "cuda"), ({"mps": True}, "mps"), ({}, "cpu")],
+)
+def test_auto_takes_cuda_then_mps_then_the_cpu(hardware, there, chosen):
+    hardware(**there)
+    assert choose_device("auto").type == chosen
+
+
+def test_a_device_that_is_not_there_is_refused(hardware):
+    hardware(mps=True)
+    with pytest.raises(UserError) as error:
+        choose_device("cuda")
+    assert str(error.value) == "device 'cuda' is not available here: use auto or mps, cpu"
+
+
+@pytest.mark.parametrize(
+    ("device", "there", "chosen"),
+    [
+        ("cpu", {"avx512_bf16": True}, "bf16"),
+        ("cpu", {"amx": True}, "bf16"),
+        ("cpu", {}, "fp32"),
+        ("mps", {"avx512_bf16": True}, "fp32"),
+        ("cuda", {"capability": (8, 0)}, "bf16"),
+        ("cuda", {"capability": (7, 5)}, "fp32"),
+    ],
+)
+def test_bf16_is_chosen_where_the_hardware_computes_in_it(hardware, device, there, chosen):
+    hardware(**there)
+    assert choose_precision("auto", torch.device(device)) == chosen
+    assert choose_precision("fp32", torch.device(device)) == "fp32"
