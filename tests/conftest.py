@@ -1,10 +1,6 @@
 """What the tests share: real data where there is some, small synthetic data, and the check of an error's exact words."""
 
 import os
-
-# Importing pyts.image, the oracle, otherwise compiles its loops eagerly for 20 to 40 s; the numbers are the same.
-os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
-
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+import tests.oracle  # noqa: F401  before any test imports pyts
 import tsimage
 from tsimage.cutting import Recording, Segment
 from tsimage.windows import Windows
