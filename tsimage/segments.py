@@ -7,7 +7,6 @@ Databases", Knowledge and Information Systems 3 (2001).
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -15,11 +14,11 @@ from array_api_compat import array_namespace, device
 
 from tsimage.errors import UserError, unknown
 
-Segmentation = Literal["pyts", "array_split", "truncate"]
+Segmentation = Literal["pyts", "overlapping", "array_split", "truncate"]
 
 
 def segment_bounds(length: int, size: int, segmentation: Segmentation = "pyts") -> np.ndarray:
-    """Return the `size + 1` sample indices that bound the segments of a series of `length` samples.
+    """Return the first sample of each segment and the one after its last, for a series of `length` samples.
 
     Parameters
     ----------
@@ -27,10 +26,15 @@ def segment_bounds(length: int, size: int, segmentation: Segmentation = "pyts") 
         Samples in the series, T.
     size : int
         Segments, S, with 1 <= S <= T: PAA never upsamples.
-    segmentation : {"pyts", "array_split", "truncate"}
-        `pyts` floors evenly spaced bounds (10 into 3 gives 3, 3, 4); `array_split` gives the first
-        segments the longer share as NumPy and aeon do (4, 3, 3); `truncate` makes all segments
-        `T // S` long and drops the tail, as Wang & Oates' own code does (3, 3, 3).
+    segmentation : {"pyts", "overlapping", "array_split", "truncate"}
+        `pyts` floors evenly spaced bounds (10 into 3 gives 3, 3, 4); `overlapping` is pyts with
+        `overlapping=True`: all segments `ceil(T / S)` long, sharing samples where S does not divide T;
+        `array_split` gives the first segments the longer share as NumPy and aeon do (4, 3, 3); `truncate`
+        makes all segments `T // S` long and drops the tail, as Wang & Oates' own code does (3, 3, 3).
+
+    Returns
+    -------
+    ndarray of int64, shape (size, 2)
 
     Raises
     ------
@@ -39,12 +43,14 @@ def segment_bounds(length: int, size: int, segmentation: Segmentation = "pyts") 
 
     Examples
     --------
-    >>> segment_bounds(10, 3)
-    array([ 0,  3,  6, 10])
-    >>> segment_bounds(10, 3, "array_split")
-    array([ 0,  4,  7, 10])
-    >>> segment_bounds(10, 3, "truncate")
-    array([0, 3, 6, 9])
+    >>> segment_bounds(10, 3).tolist()
+    [[0, 3], [3, 6], [6, 10]]
+    >>> segment_bounds(10, 3, "overlapping").tolist()
+    [[0, 4], [3, 7], [6, 10]]
+    >>> segment_bounds(10, 3, "array_split").tolist()
+    [[0, 4], [4, 7], [7, 10]]
+    >>> segment_bounds(10, 3, "truncate").tolist()
+    [[0, 3], [3, 6], [6, 9]]
     """
     if segmentation not in get_args(Segmentation):
         raise unknown("segmentation", str(segmentation), get_args(Segmentation))
@@ -53,13 +59,19 @@ def segment_bounds(length: int, size: int, segmentation: Segmentation = "pyts") 
             f"image size {size} does not fit windows of {length} samples: PAA never upsamples; "
             f"choose a size from 1 to {length} or cut longer windows"
         )
+    if segmentation == "overlapping":
+        width = -(-length // size)
+        starts = np.arange(size) * width - np.linspace(0, size * width - length, size).astype(np.int64)
+        return np.stack([starts, starts + width], axis=1)
     if segmentation == "pyts":
-        return np.linspace(0, length, size + 1).astype(np.int64)
-    whole, rest = divmod(length, size)
-    lengths = np.full(size, whole)
-    if segmentation == "array_split":
-        lengths[:rest] += 1
-    return np.concatenate([[0], np.cumsum(lengths)])
+        bounds = np.linspace(0, length, size + 1).astype(np.int64)
+    else:
+        whole, rest = divmod(length, size)
+        lengths = np.full(size, whole)
+        if segmentation == "array_split":
+            lengths[:rest] += 1
+        bounds = np.concatenate([[0], np.cumsum(lengths)])
+    return np.stack([bounds[:-1], bounds[1:]], axis=1)
 
 
 @lru_cache(maxsize=64)
@@ -74,9 +86,8 @@ def averaging_matrix(length: int, size: int, segmentation: Segmentation = "pyts"
            [0. , 0.5],
            [0. , 0.5]])
     """
-    bounds = segment_bounds(length, size, segmentation)
     matrix = np.zeros((length, size))
-    for segment, (start, stop) in enumerate(pairwise(bounds)):
+    for segment, (start, stop) in enumerate(segment_bounds(length, size, segmentation)):
         matrix[start:stop, segment] = 1.0 / (stop - start)
     matrix.flags.writeable = False
     return matrix
@@ -99,7 +110,7 @@ def paa(x: Any, size: int, segmentation: Segmentation = "pyts") -> Any:
         Series; the result has its type, device and floating dtype.
     size : int
         Segments, S <= T.
-    segmentation : {"pyts", "array_split", "truncate"}
+    segmentation : {"pyts", "overlapping", "array_split", "truncate"}
         See `segment_bounds`.
 
     Returns
