@@ -86,8 +86,9 @@ def averaging_matrix(length: int, size: int, segmentation: Segmentation = "pyts"
            [0. , 0.5],
            [0. , 0.5]])
     """
+    bounds = segment_bounds(length, size, segmentation)
     matrix = np.zeros((length, size))
-    for segment, (start, stop) in enumerate(segment_bounds(length, size, segmentation)):
+    for segment, (start, stop) in enumerate(bounds):
         matrix[start:stop, segment] = 1.0 / (stop - start)
     matrix.flags.writeable = False
     return matrix
