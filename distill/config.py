@@ -16,6 +16,7 @@ import tyro
 from distill.models import parse_model
 from distill.views import SIGNAL, check_view
 from tsimage.errors import UserError
+from tsimage.fields import parse_stack
 from tsimage.imager import Imager
 from tsimage.readers import ReadOptions
 
@@ -67,8 +68,6 @@ class Run:
     scaling: str = "fixed"
     """Scaling of Gramian fields: fixed (physical range by unit: 2 g, 10 rad/s), fixed:g=4, or window (own minimum
     and maximum of each window's axis, which hides gravity and amplitude)."""
-    bins: int = 8
-    """Quantile bins of Markov transition fields."""
     epochs: int = 100
     """Epochs of every training; the last one counts."""
     batch_size: int = 64
@@ -109,8 +108,8 @@ class Run:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise UserError(f"seeds {list(self.seeds)} are not allowed: give at least one, each once")
         views = [teacher.view for teacher in self.teachers()]
-        images = {part for view in views for part in view.split("+")} - {SIGNAL}
-        uses = {"image_size": images, "scaling": images & {"gasf", "gadf"}, "bins": images & {"mtf"}}
+        layers = [layer for view in views if view != SIGNAL for layer in parse_stack(view)]
+        uses = {"image_size": layers, "scaling": [layer for layer in layers if layer.field.scaled]}
         for name, used_by in uses.items():
             if not used_by and getattr(self, name) != type(self).__dataclass_fields__[name].default:
                 raise UserError(
@@ -123,13 +122,8 @@ class Run:
         """Return the recipe of an image view; None for the signal."""
         if view == SIGNAL:
             return None
-        fields = view.split("+")
-        recipe: dict[str, Any] = {"stack": view, "size": self.image_size}
-        if "gasf" in fields or "gadf" in fields:
-            recipe["scaling"] = self.scaling
-        if "mtf" in fields:
-            recipe["bins"] = self.bins
-        return Imager(**recipe)
+        scaled = any(layer.field.scaled for layer in parse_stack(view))
+        return Imager(stack=view, size=self.image_size, scaling=self.scaling if scaled else "fixed")
 
     def teachers(self) -> tuple[Teacher, ...]:
         """Return the teachers with their effective weights.
@@ -213,7 +207,8 @@ class Run:
 
 def _parse_teacher(text: str) -> list[tuple[str, str, float | None]]:
     """Split NETWORK, NETWORK:VIEW or NETWORK:VIEW=WEIGHT."""
-    name, equals, weight_text = text.partition("=")
+    match = re.fullmatch(r"((?:[^=()]|\([^)]*\))*)(=?)(.*)", text, re.DOTALL)
+    name, equals, weight_text = match.groups() if match else (text, "", "")
     network, colon, view = name.partition(":")
     parse_model(network)
     if not colon:

@@ -66,9 +66,15 @@ class Plan:
 
     def __init__(self, run: Run, windows: Windows, folder: Path | None = None) -> None:
         self.run, self.windows = run, windows
+        self._views: dict[str, View] = {}
         if len(self.windows.class_names) < 2:
             raise UserError(
                 f"{self.windows.name}: there is only the class '{self.windows.class_names[0]}': nothing to learn"
+            )
+        if self.windows.has_missing():
+            raise UserError(
+                f"{self.windows.name}: samples are missing, and a network on the signal needs them all: load with missing "
+                "'0.2s' to fill gaps up to 0.2 s, or leave such windows out"
             )
         self.fingerprint = self.windows.fingerprint()
         self.folder = folder or run.folder()
@@ -93,8 +99,13 @@ class Plan:
         )
 
     def view(self, name: str) -> View:
-        """Return a view of the windows of this run by name."""
-        return View(imager=self.run.imager(name), units=self.windows.units)
+        """Return a view of the windows of this run by name; what images learn, they learn on the training part."""
+        if name not in self._views:
+            imager = self.run.imager(name)
+            if imager is not None and imager.needs_fit:
+                imager = imager.fit(self.windows.select(self.split.train))
+            self._views[name] = View(imager=imager, units=self.windows.units)
+        return self._views[name]
 
     def teacher_training(self, teacher: Teacher, seed: int) -> Training:
         """Return the training of a teacher that a seed's student learns from."""

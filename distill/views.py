@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tsimage.errors import UserError, unknown
-from tsimage.fields import FIELDS, parse_stack
+from tsimage.fields import FIELDS, parse_stack, split_stack
 from tsimage.imager import Imager
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class View:
     @property
     def channels(self) -> int:
         """Input channels of a network on this view."""
-        return len(self.units) * (1 if self.imager is None else len(self.imager.fields))
+        return len(self.units if self.imager is None else self.imager.channel_names(self.units))
 
     def key(self) -> str:
         """Return what identifies the view: its name, or the hash of the image recipe, and the units."""
@@ -75,7 +75,7 @@ def check_view(name: str) -> str:
     """
     if name == SIGNAL:
         return name
-    parts = name.split("+")
+    parts = [part.partition("(")[0].strip() for part in split_stack(name)]
     if SIGNAL in parts:
         raise UserError(f"view '{name}' stacks the signal with images: name two teachers, one for each")
     for part in parts:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tsimage.errors import UserError
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace `path` by `content`; a kill at any moment leaves the old file or the new one."""
+@contextmanager
+def writing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that replaces `path` when the block ends well; a kill at any moment leaves the old or the new one."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with beside.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
@@ -23,6 +26,12 @@ def write_bytes(path: Path, content: bytes) -> None:
         beside.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace `path` by `content`; a kill at any moment leaves the old file or the new one."""
+    with writing(path) as file:
+        file.write(content)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -53,16 +62,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def alive(pid: int) -> bool:
-    """Tell whether a process still runs, so that its unfinished files are not taken for left-overs."""
-    if os.name == "nt":
-        return True  # asking would interrupt it there
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

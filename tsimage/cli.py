@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from tsimage.errors import UserError
 from tsimage.imager import Imager
@@ -28,39 +37,66 @@ def convert(
     output: Annotated[Path, tyro.conf.Positional],
     images: Annotated[Imager, Flat],
     read: Annotated[ReadOptions, Flat],
+    output_format: Literal["store", "png", "npz", "zarr"] = "store",
     overwrite: bool = False,
     debug: bool = False,
 ) -> None:
-    """Cut recordings into windows, paint them, and write an image store.
+    """Cut recordings into windows, paint them, and write an image store or files for other programs.
 
-    The store is a folder with manifest.json, images.npy (a memory map) and labels.csv.
+    The store is a folder with images.npy (a memory map), labels.csv, ranges.npy and manifest.json, which holds
+    checksums that tsimage verify compares. When it was interrupted, the same command continues where it stopped.
 
     Args:
         input: data set of the catalogue (see tsimage datasets), or a file or folder of recordings or windows.
-        output: folder to make; it appears when it is complete.
+        output: folder (or, for npz, file) to make; it appears when it is complete.
         images: recipe of the images.
         read: what is read.
-        overwrite: replace an image store that is there already.
+        output_format: store; png: a folder as torchvision's ImageFolder takes it, 8 bits, 1 or 3 channels; npz: one
+            file; zarr: a zarr group (pip install 'tsimage[zarr]'). Only a store continues after an interruption.
+        overwrite: replace an output of the same format that is there already.
         debug: show the traceback of an error.
     """
-    from tsimage.conversion import convert as convert_windows
-
     windows = load_and_tell(input, read, _say)
-    columns = (TextColumn("painting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("painting", total=len(windows))
-        store = convert_windows(
-            windows,
-            output,
-            images,
-            overwrite=overwrite,
-            options=ReadOptions(constant="flag"),  # constant windows were dealt with when they were read
-            on_progress=lambda done, _: bar.update(task, completed=done),
-        )
+    unchecked = ReadOptions(constant="flag")  # constant windows were dealt with when they were read
+    with _progress("painting", MofNCompleteColumn()) as on_progress:
+        if output_format == "store":
+            from tsimage.conversion import convert as convert_windows
+
+            store = convert_windows(
+                windows, output, images, unchecked, overwrite=overwrite, on_progress=on_progress, say=_say
+            )
+        else:
+            from tsimage.outputs import export
+
+            export(
+                windows,
+                output,
+                images,
+                unchecked,
+                kind=output_format,
+                overwrite=overwrite,
+                on_progress=on_progress,
+                say=_say,
+            )
     for note in images.notes(windows):
         _say(note)
-    _say(str(store))
+    _say(str(store) if output_format == "store" else f"wrote {output}: {len(windows):,} windows as {output_format}")
+
+
+def verify(store: Annotated[Path, tyro.conf.Positional], debug: bool = False) -> None:
+    """Read every byte of an image store and compare it with the checksums of its manifest.
+
+    Damage is named on one line of stderr, with files, chunks, windows and bytes; then the exit code is 1.
+
+    Args:
+        store: folder that tsimage convert wrote.
+        debug: show the traceback of an error.
+    """
+    from tsimage.verification import verify as verify_store
+
+    with _progress("comparing", DownloadColumn()) as on_progress:
+        said = verify_store(store, on_progress)
+    _say(said)
 
 
 def show(
@@ -70,9 +106,10 @@ def show(
     read: Annotated[ReadOptions, Flat],
     pick: str | None = None,
     per_class: int | None = None,
+    colours: str | None = None,
     debug: bool = False,
 ) -> None:
-    """Draw one window, its axes and its images, or a contact sheet of every class, as PNG.
+    """Draw one window, its channels and their images, or a contact sheet of every class, as PNG.
 
     Args:
         input: data set of the catalogue, or a file or folder of recordings or windows.
@@ -80,7 +117,10 @@ def show(
         images: recipe of the images.
         read: what is read.
         pick: the window to draw, by position or id; the first unless given.
-        per_class: draw a contact sheet with this many windows of each class instead.
+        per_class: draw a contact sheet with this many windows of each class instead. Of three channels or more the first
+            three are red, green and blue; of fewer the first has a colour map.
+        colours: colour map of matplotlib for all images; each field has its own unless given. A contact sheet then
+            shows the first of the channels: choose it with --channels.
         debug: show the traceback of an error.
     """
     from tsimage.gallery import draw_sheet, draw_window, find_window
@@ -93,9 +133,9 @@ def show(
         raise UserError("pick and per-class exclude each other: draw one window, or a contact sheet")
     windows = load_and_tell(input, read, _say)
     if per_class is None:
-        figure = draw_window(windows, find_window(windows, pick or "0"), images)
+        figure = draw_window(windows, find_window(windows, pick or "0"), images, colours)
     else:
-        figure = draw_sheet(windows, images, per_class)
+        figure = draw_sheet(windows, images, per_class, colours)
     for note in images.notes(windows):
         _say(note)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -127,9 +167,30 @@ def load_and_tell(data: str, read: ReadOptions, say: Callable[[str], None]) -> W
     say(str(windows))
     if windows.cut_report is not None:
         say(str(windows.cut_report))
+    if windows.gaps is not None:
+        done = "masked" if read.missing == "mask" else "filled"
+        say(f"{int(windows.gaps.any(axis=1).sum())} windows with missing samples were flagged, their gaps {done}")
     if constant:
         say(f"{constant} windows with a constant channel were {'dropped' if read.constant == 'drop' else 'flagged'}")
     return windows
+
+
+@contextmanager
+def _progress(what: str, *counts: ProgressColumn) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar from the first step on, so that what is said before stays above it; nothing if not on a terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), *counts, TimeRemainingColumn())
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task(what, total=None)
+
+    def on_progress(done: int, total: int) -> None:
+        bar.start()
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield on_progress
+    finally:
+        bar.stop()
 
 
 def _say(line: str) -> None:
@@ -142,7 +203,7 @@ def main_for(
 ) -> None:
     """Run one of `commands`; a user's mistake is one sentence on stderr and exit code 2.
 
-    `--debug` shows the traceback instead. Interrupting exits with 130.
+    An error with an `exit_code` of its own exits with that. `--debug` shows the traceback instead. Interrupting exits with 130.
     """
     arguments = list(sys.argv[1:] if args is None else args)
     try:
@@ -159,7 +220,7 @@ def main_for(
         if isinstance(error, OSError):
             said = f"{error.strerror or error}: '{error.filename}': check that the path is right and may be written"
         sys.stderr.write(f"{program}: {said}\n")
-        raise SystemExit(2) from None
+        raise SystemExit(getattr(error, "exit_code", 2)) from None
     except KeyboardInterrupt:
         sys.stderr.write(f"{program}: interrupted\n")
         raise SystemExit(130) from None
@@ -167,5 +228,10 @@ def main_for(
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the `tsimage` command."""
-    commands: dict[str, Callable[..., Any]] = {"convert": convert, "show": show, "datasets": datasets}
+    commands: dict[str, Callable[..., Any]] = {
+        "convert": convert,
+        "verify": verify,
+        "show": show,
+        "datasets": datasets,
+    }
     main_for("tsimage", "Time-series imaging for wearable sensors.", commands, args)

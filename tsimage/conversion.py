@@ -1,28 +1,31 @@
-"""Windows to an image store: painted chunk by chunk into a memory map, there whole or not at all."""
+"""Windows to an image store: painted chunk by chunk, continued after a kill, there whole or not at all."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import re
-import shutil
+import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 import tsimage
 from tsimage import atomic
+from tsimage.blocks import blocks
+from tsimage.chunks import Chunk, chunks_of, image_bytes, paint
 from tsimage.datasets import load
 from tsimage.errors import UserError
 from tsimage.imager import Imager
+from tsimage.journal import JournalledImages, write_at
+from tsimage.manifest import describe, labels_bytes, seal, write_labels, write_ranges
+from tsimage.policies import constant_series, refuse_constant, refuse_masked
+from tsimage.quantisation import LEVELS
 from tsimage.readers import ReadOptions
-from tsimage.store import FORMAT, IMAGES, LABELS, MANIFEST, ImageStore, is_store, open_store
+from tsimage.store import FORMAT, IMAGES, LABELS, MANIFEST, RANGES, ImageStore, file_sha256, is_store, open_store
+from tsimage.unfinished import JOURNAL, MADE, PLAN, clear, making, silent
 from tsimage.windows import Windows
-
-CHUNK = 256
 
 
 def convert(
@@ -33,23 +36,31 @@ def convert(
     *,
     overwrite: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
+    say: Callable[[str], None] = silent,
 ) -> ImageStore:
     """Paint windows into an image store: one folder for a whole data set, whatever its number of subjects.
+
+    Memory stays the same however many windows there are; with windows that are memory-mapped (an `.npy` or
+    uncompressed `.npz` of float32), neither they nor the images need fit in it. A conversion that was killed or failed
+    goes on where it stopped when it is called again with the same windows, recipe and output: finished chunks are
+    checked and kept.
 
     Parameters
     ----------
     data : str, Path or Windows
         As for `tsimage.load`.
     output : str or Path
-        Folder to make. It appears under its name when it is complete.
+        Folder to make. It appears under its name when it is complete; until then, `.NAME.partial` lies beside.
     imager : Imager, optional
         Recipe; by default GASF of 32 x 32 with a fixed range.
     options : ReadOptions, optional
         What to read and how to cut it.
     overwrite : bool
-        Replace an image store that is there already; nothing else is ever replaced.
+        Replace an image store that is there already, at the very end; nothing else is ever replaced.
     on_progress : callable, optional
         Receives the number of windows painted and of all.
+    say : callable, optional
+        Receives sentences: the expected size and the free disk before anything is written, what was continued.
 
     Returns
     -------
@@ -58,120 +69,133 @@ def convert(
     Raises
     ------
     UserError
-        For anything wrong in the data, an output that exists, or too little free disk; nothing is left behind.
+        For anything wrong in the data, an output that exists or that another process is making, or too little disk.
     """
-    imager = imager or Imager()
     output = Path(output)
     windows = load(data, options)
-    imager.check(windows.length, windows.units)
-    beside = output.with_name(f".{output.name}.{os.getpid()}.partial")
-    replaced = beside.with_suffix(".replaced")
-    _tidy(output, beside)
-    if output.exists() and not (overwrite and is_store(output)):
-        mend = "pass overwrite to replace it" if is_store(output) else "it is no image store"
-        raise UserError(f"output '{output}' exists already: choose another name ({mend})")
-    shape = (len(windows), len(imager.fields) * len(windows.channels), imager.size, imager.size)
-    _check_disk(output, shape, imager.dtype)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        beside.mkdir()
-        _paint(windows, imager, beside / IMAGES, shape, on_progress)
-        labels = _labels(windows).to_csv(index=False, lineterminator="\n").encode()
-        atomic.write_bytes(beside / LABELS, labels)
-        atomic.write_json(beside / MANIFEST, _manifest(windows, imager, beside, shape))
-        if output.exists():
-            output.rename(replaced)
-        beside.rename(output)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
-    atomic.sync_folder(output.parent)
-    shutil.rmtree(replaced, ignore_errors=True)
+    imager = ready(windows, imager or Imager())
+    n_bytes = image_bytes(windows, imager)
+    chunks = chunks_of(len(windows), n_bytes)
+    with making(
+        output,
+        n_bytes=len(windows) * (n_bytes + 8 * len(windows.channels)) + labels_bytes(windows) + 100 * len(chunks) + 4096,
+        replaceable=is_store,
+        kind="image store",
+        overwrite=overwrite,
+        say=say,
+    ) as work:
+        content = {"format": FORMAT, **describe(windows, imager)}
+        header = _header(tuple(content["shape"]), imager.dtype)
+        _continue_or_begin(work, _plan(content, len(chunks[0])), say)
+        with (work / MADE / IMAGES).open("r+b", buffering=0) as file:
+            write_at(file, 0, header)
+            images = JournalledImages(file, len(header), n_bytes, work / JOURNAL)
+            _paint_missing(windows, imager, chunks, images, say, on_progress)
+        ranges = windows.ranges()
+        write_ranges(work / MADE / RANGES, ranges)
+        write_labels(work / MADE / LABELS, windows, ranges)
+        content["chunk_windows"] = len(chunks[0])
+        content["files"] = {
+            IMAGES: {
+                "bytes": len(header) + len(windows) * n_bytes,
+                "header_bytes": len(header),
+                "header_sha256": hashlib.sha256(header).hexdigest(),
+                "chunks_sha256": [images.done[chunk.number] for chunk in chunks],
+            },
+            LABELS: _file_entry(work / MADE / LABELS),
+            RANGES: _file_entry(work / MADE / RANGES),
+        }
+        atomic.write_bytes(work / MADE / MANIFEST, seal(content))
     return open_store(output)
 
 
-def _tidy(output: Path, beside: Path) -> None:
-    """Undo what a killed process left: its unfinished store goes, a store that it had moved aside comes back."""
-    name = re.compile(rf"\.{re.escape(output.name)}\.(\d+)\.(partial|replaced)")
-    for left_over in output.parent.iterdir() if output.parent.is_dir() else ():
-        match = name.fullmatch(left_over.name)
-        if match is None or (left_over != beside and atomic.alive(int(match[1]))):
-            continue
-        if match[2] == "replaced" and not output.exists():
-            left_over.rename(output)
-        else:
-            shutil.rmtree(left_over)
+def ready(windows: Windows, imager: Imager) -> Imager:
+    """Return a recipe that will paint all the windows: what they are refused for is said here, what it must learn is learnt.
+
+    Raises
+    ------
+    UserError
+        If the recipe does not fit the windows, or learns from a training part that they do not have.
+    """
+    imager.check(windows.length, windows.units)
+    if imager.constant_series == "raise":
+        constant = [constant_series(block) for _, block in blocks(windows.values)]
+        refuse_constant(np.concatenate(constant), windows.channels)
+    if imager.dtype in LEVELS and windows.has_missing():
+        refuse_masked(imager.dtype)
+    if not imager.needs_fit:
+        return imager
+    if windows.split is None or not (windows.split == "train").any():
+        raise UserError(
+            f"images {imager.stack} learn from training windows, but {windows.name} has no split with a part train: pass a "
+            "recipe that has learnt already, imager.fit(training_windows)"
+        )
+    return imager.fit(windows.select(windows.split == "train"))
 
 
-def _paint(
+def _paint_missing(
     windows: Windows,
     imager: Imager,
-    path: Path,
-    shape: tuple[int, ...],
+    chunks: list[Chunk],
+    images: JournalledImages,
+    say: Callable[[str], None],
     on_progress: Callable[[int, int], None] | None,
 ) -> None:
-    images = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(imager.dtype), shape=shape)
-    for start in range(0, len(windows), CHUNK):
-        chunk = windows.values[start : start + CHUNK]
-        imager(chunk, windows.units, out=images[start : start + CHUNK])
+    painted = 0
+
+    def on_done(chunk: Chunk) -> None:
+        nonlocal painted
+        painted += len(chunk)
         if on_progress is not None:
-            on_progress(start + len(chunk), len(windows))
-    images.flush()
+            on_progress(painted, len(windows))
+
+    if images.journal.exists():
+        damaged = images.recover(chunks, on_done)
+        again = f", {damaged} are damaged and painted anew" if damaged else ""
+        say(f"Continuing an unfinished conversion: {len(images.done)} of {len(chunks)} chunks are done{again}")
+    missing = [chunk for chunk in chunks if chunk.number not in images.done]
+    paint(windows, imager, missing, images.write, on_done)
 
 
-def _labels(windows: Windows) -> pd.DataFrame:
-    names, channels = np.array(windows.class_names), np.array(windows.channels)
-    return pd.DataFrame(
-        {
-            "window": windows.ids,
-            "label": names[windows.labels],
-            "subject": windows.subjects,
-            "recording": windows.recordings,
-            "start": windows.start,
-            "stop": windows.stop,
-            "split": "" if windows.split is None else windows.split,
-            "constant_channels": ["|".join(channels[row]) for row in windows.constant_channels()],
-        }
-    )
-
-
-def _manifest(windows: Windows, imager: Imager, folder: Path, shape: tuple[int, ...]) -> dict[str, Any]:
+def _plan(content: dict[str, Any], chunk_windows: int) -> dict[str, Any]:
+    """Return what must be the same for two processes to paint the same chunks."""
     return {
-        "format": FORMAT,
-        "tsimage": tsimage.__version__,
-        "recipe": imager.recipe(),
-        "recipe_sha256": imager.hash(),
-        "shape": list(shape),
-        "dtype": imager.dtype,
-        "channels": list(imager.channel_names(windows.channels)),
-        "class_names": list(windows.class_names),
-        "source": {
-            "name": windows.name,
-            "windows_sha256": windows.fingerprint(),
-            "channels": list(windows.channels),
-            "units": list(windows.units),
-            "rate_hz": windows.rate_hz,
-            "samples": windows.length,
-            "cut": None if windows.cut_report is None else str(windows.cut_report),
-        },
-        "clipped_share": imager.clipped_share(windows),
-        "sha256": {name: _sha256(folder / name) for name in (IMAGES, LABELS)},
+        "store format": FORMAT,
+        "version of tsimage": tsimage.__version__,
+        "recipe": content["recipe_sha256"],
+        "windows": content["source"]["windows_sha256"],
+        "shape": content["shape"],
+        "chunks": chunk_windows,
     }
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _continue_or_begin(work: Path, plan: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Leave the images of the same plan in the working folder, and nothing else."""
+    try:
+        before = json.loads((work / PLAN).read_bytes())
+    except (OSError, ValueError):
+        before = None
+    made = work / MADE
+    if before == plan and (made / IMAGES).is_file():
+        for entry in made.iterdir():
+            if entry.name != IMAGES:
+                entry.unlink()
+        return
+    if isinstance(before, dict):
+        other = ", ".join(key for key in plan if before.get(key) != plan[key]) or "no images"
+        say(f"Discarded an unfinished conversion in '{work}', which has other {other}")
+    clear(work)
+    made.mkdir()
+    (made / IMAGES).touch()
+    atomic.write_json(work / PLAN, plan)
 
 
-def _check_disk(output: Path, shape: tuple[int, ...], dtype: str) -> None:
-    needed = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    folder = next(p for p in (output.parent, *output.parent.absolute().parents) if p.exists())
-    if not folder.is_dir():
-        raise UserError(f"output '{output}' cannot be made: '{folder}' is a file; choose a folder")
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise UserError(
-            f"output '{output}' needs {needed / 1e9:.2f} GB but '{folder}' has {free / 1e9:.2f} GB free: "
-            "choose a smaller size or fewer images, or another disk"
-        )
+def _header(shape: tuple[int, ...], dtype: str) -> bytes:
+    file = io.BytesIO()
+    descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
+    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+def _file_entry(path: Path) -> dict[str, Any]:
+    return {"bytes": path.stat().st_size, "sha256": file_sha256(path)}

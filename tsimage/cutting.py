@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from tsimage.durations import window_samples
 from tsimage.errors import UserError, unknown
 from tsimage.windows import CutReport, Windows
 
@@ -51,37 +51,6 @@ class Recording:
     segments: tuple[Segment, ...]
 
 
-def window_samples(window: str | int, rate_hz: float | None) -> int:
-    """Turn a window length such as `128` (samples) or `"2.56s"` (seconds) into samples.
-
-    Raises
-    ------
-    UserError
-        For anything else, for seconds without a rate, or for less than two samples.
-
-    Examples
-    --------
-    >>> window_samples("2.56s", 50.0)
-    128
-    """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s?)\s*", str(window))
-    if match is None or (not match[2] and "." in match[1]):
-        raise UserError(
-            f"window '{window}' is not understood: give samples as a whole number (128) or seconds with an s (2.56s)"
-        )
-    if not match[2]:
-        samples = int(match[1])
-    elif rate_hz is None:
-        raise UserError(f"window '{window}' is in seconds but the sampling rate is unknown: give the rate in Hz")
-    else:
-        samples = round(float(match[1]) * rate_hz)
-    if samples < 2:
-        at = f" at {rate_hz:g} Hz" if match[2] else ""
-        mend = "; check the rate, or the unit of the time column" if match[2] else ""
-        raise UserError(f"window '{window}' is {samples} samples long{at}: a window needs at least 2{mend}")
-    return samples
-
-
 def cut(
     recordings: Iterable[Recording],
     window: str | int,
@@ -89,6 +58,7 @@ def cut(
     *,
     class_names: Sequence[str] | None = None,
     name: str = "recordings",
+    missing: bool = False,
 ) -> Windows:
     """Cut recordings into windows, never across recordings, subjects, gaps or label changes.
 
@@ -104,6 +74,8 @@ def cut(
         Fixes the order of the classes; by default the labels found, sorted.
     name : str
         Of the data set.
+    missing : bool
+        Whether samples may be missing (NaN); the windows then flag them as `gaps`.
 
     Returns
     -------
@@ -176,8 +148,11 @@ def cut(
             f"{longest} samples; choose a shorter window"
         )
     labels, subjects, sources, begins, ends = zip(*rows, strict=True)
+    values = np.stack(pieces).astype(np.float32, copy=False)
+    gone = np.isnan(values)
     return Windows(
-        values=np.stack(pieces).astype(np.float32, copy=False),
+        values=values,
+        gaps=np.asarray(gone.any(axis=2)) if missing and gone.any() else None,
         channels=first.channels,
         units=first.units,
         rate_hz=first.rate_hz,

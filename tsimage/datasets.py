@@ -64,7 +64,7 @@ def load(data: str | Path | Windows = "basic-motions", options: ReadOptions | No
     elif kwargs:
         raise UserError(f"give ReadOptions or keywords, not both: got {', '.join(kwargs)} beside options")
     if isinstance(data, Windows):
-        check_options("windows in memory", frozenset(), options)
+        check_options("windows in memory", frozenset({"missing"}), options)
         return _chosen(data, options)
     entry = CATALOGUE.get(str(data))
     if entry is not None:
@@ -95,7 +95,9 @@ def _cut(read: RecordingSet, name: str, options: ReadOptions) -> Windows:
             )
         window = str(read.window)
     overlap = read.overlap if overlap is None else overlap
-    windows = cut(read.recordings, window, overlap, class_names=read.class_names, name=name)
+    windows = cut(
+        read.recordings, window, overlap, class_names=read.class_names, name=name, missing=options.missing != "raise"
+    )
     if not read.split:
         return windows
     unlisted = sorted(set(windows.subjects.tolist()) - set(read.split))
@@ -109,6 +111,8 @@ def _chosen(windows: Windows, options: ReadOptions) -> Windows:
         windows = windows.keep_channels(options.channels)
     if options.classes:
         windows = windows.keep_classes(options.classes)
+    if options.missing not in ("raise", "mask"):
+        windows = windows.fill_gaps(options.missing)
     constant = windows.constant_channels()
     if constant.any() and options.constant == "raise":
         window, channel = np.argwhere(constant)[0]

@@ -17,7 +17,7 @@ def unknown(what: str, got: str, allowed: Iterable[str]) -> UserError:
     "unknown image 'gafs': did you mean 'gasf'? Valid: gasf, gadf, mtf"
     """
     names = list(allowed)
-    folded = {name.casefold(): name for name in reversed(names)}
-    near = difflib.get_close_matches(got.casefold(), folded, n=1, cutoff=0.4)
-    hint = f"did you mean '{folded[near[0]]}'? " if near else ""
+    likeness = [difflib.SequenceMatcher(None, name.casefold(), got.casefold()).ratio() for name in names]
+    nearest = max(range(len(names)), key=likeness.__getitem__, default=0)  # the first of equals
+    hint = f"did you mean '{names[nearest]}'? " if names and likeness[nearest] >= 0.4 else ""
     return UserError(f"unknown {what} '{got}': {hint}Valid: {', '.join(names)}")

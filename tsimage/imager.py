@@ -6,25 +6,39 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
-from array_api_compat import array_namespace, device, is_numpy_array
+from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
 
+from tsimage.blocks import blocks
 from tsimage.errors import UserError, unknown
-from tsimage.fields import FIELDS, parse_stack
-from tsimage.fields.gramian import Order
+from tsimage.fields import Layer, parse_stack
+from tsimage.fields.gramian import Order, check_target
+from tsimage.fields.markov import MarkovModel, merged_bins
+from tsimage.painting import paint_array, paint_layer, paint_tensor
+from tsimage.policies import (
+    ConstantPolicy,
+    check_finite,
+    constant_series,
+    filled,
+    hidden_pixels,
+    overpaint,
+    refuse_constant,
+    refuse_masked,
+)
+from tsimage.quantisation import LEVELS, encode
+from tsimage.scaling import fixed_limits, half_widths
 from tsimage.segments import Segmentation, segment_bounds
 from tsimage.windows import Windows
 
-FIXED_RANGE = {"g": 2.0, "m/s^2": 2 * 9.80665, "rad/s": 10.0, "deg/s": 573.0}
-"""Half-width of the fixed range that `scaling="fixed"` maps to [-1, 1], by unit: 2 g, and 10 rad/s."""
+Dtype = Literal["float32", "float64", "float16", "uint8", "uint16"]
+Engine = Literal["auto", "numpy"]
 
 SUSPICIOUS_SHARE = 0.1
 """With more samples than this outside the fixed range, the unit is probably wrong."""
-
-_CHUNK_BYTES = 1 << 24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,27 +48,34 @@ class Imager:
     Parameters
     ----------
     stack : str
-        Fields joined by `+`, such as `gasf` or `gasf+gadf+mtf`.
+        Fields joined by `+`, with options in brackets where needed: `gasf`, `gasf+gadf+mtf(bins=4)`,
+        `rp(dimension=2,delay=3)`. `tsimage fields` lists them all.
     size : int
         Side S of the square images, at most the samples in a window.
     scaling : str
-        How Gramian fields scale a series to [-1, 1] (MTF ranks its samples and needs none). `fixed` maps
-        a fixed physical range by the channel's unit (see `FIXED_RANGE`) and clips what lies outside, so
-        gravity and amplitude stay visible; `fixed:g=4,rad/s=20` changes half-widths. `window` scales each
-        window's axis by its own minimum and maximum, as in the paper: only the shape stays.
-    bins : int
-        Quantile bins of the Markov transition field, Q >= 2.
+        How Gramian fields and persistence images scale a series (the others take it as it is). `fixed` maps a fixed
+        physical range by the channel's unit (see `tsimage.scaling.FIXED_RANGE`) and clips what lies outside, so gravity and amplitude
+        stay visible; `fixed:g=4,rad/s=20` changes half-widths. `window` scales each window's axis by its own minimum
+        and maximum, as in the paper: only the shape stays.
+    target : (float, float)
+        The range inside [-1, 1] that is scaled to: (-1, 1), or (0, 1), from which the diagonal of a GASF gives the
+        series back.
     order : {"paa-then-scale", "scale-then-paa"}
         Where Gramian fields scale (pyts; or Wang & Oates).
-    segmentation : {"pyts", "array_split", "truncate"}
+    segmentation : {"pyts", "overlapping", "array_split", "truncate"}
         See `tsimage.segments.segment_bounds`.
-    dtype : {"float32", "float64"}
-        Of the images. Scaling and averaging run in float64 either way, except on devices without it.
+    constant_series : {"flag", "zero", "nan", "raise"}
+        What becomes of a series that never moves, whose image is no picture of a movement: painted as the definition
+        says and flagged in stores, painted 0, painted NaN, or refused. A joint image counts as constant when all
+        channels are.
+    dtype : {"float32", "float64", "float16", "uint8", "uint16"}
+        Of the images. Scaling and averaging run in float64 either way, except on devices without it. Whole numbers
+        stand for values as `tsimage.quantisation` says, and need fields of a known range.
 
     Raises
     ------
     UserError
-        For an unknown field, scaling or unit.
+        For an unknown field, option, scaling or unit.
 
     Examples
     --------
@@ -66,47 +87,70 @@ class Imager:
     stack: str = "gasf"
     size: int = 32
     scaling: str = "fixed"
-    bins: int = 8
+    target: tuple[float, float] = (-1.0, 1.0)
     order: Order = "paa-then-scale"
     segmentation: Segmentation = "pyts"
-    dtype: Literal["float32", "float64"] = "float32"
+    constant_series: ConstantPolicy = "flag"
+    dtype: Dtype = "float32"
+    models: dict[str, MarkovModel] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        parse_stack(self.stack)
-        _half_widths(self.scaling)
-        if self.dtype not in ("float32", "float64"):
-            raise unknown("image dtype", str(self.dtype), ["float32", "float64"])
+        layers = parse_stack(self.stack)
+        half_widths(self.scaling)
+        object.__setattr__(self, "target", tuple(float(end) for end in self.target))
+        check_target(self.target)
+        for name, allowed in (("dtype", Dtype), ("order", Order), ("constant_series", ConstantPolicy)):
+            if getattr(self, name) not in get_args(allowed):
+                raise unknown(f"image {name}", str(getattr(self, name)), get_args(allowed))
         if self.size < 1:
             raise UserError(f"size {self.size} is not allowed: images have at least 1 pixel on a side")
-        if self.bins < 2:
-            raise UserError(
-                f"bins {self.bins} is not allowed: a Markov transition field needs at least 2 quantile bins"
-            )
-        for name, used, field in (("scaling", self.is_gramian, "gasf or gadf"), ("bins", "mtf" in self.fields, "mtf")):
+        if self.constant_series == "nan" and self.dtype in LEVELS:
+            raise UserError(f"constant-series nan cannot be stored as {self.dtype}: choose zero, or dtype float16")
+        for name, users in (("scaling", "limits"), ("target", "target"), ("order", "order")):
+            used = any(users in layer.field.parameters for layer in layers)
+            # Fields of distances take their range as whole numbers from the fixed range.
+            used |= name == "scaling" and self.dtype in LEVELS
             if not used and getattr(self, name) != Imager.__dataclass_fields__[name].default:
                 raise UserError(
-                    f"{name} {getattr(self, name)} does nothing for the images {self.stack}: it is for {field}"
+                    f"{name} {getattr(self, name)} does nothing for the images {self.stack}: it is for gasf, gadf"
+                    + ("" if name == "order" else " and pi")
                 )
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """The fields of the stack with their options."""
+        return parse_stack(self.stack)
 
     @property
     def fields(self) -> tuple[str, ...]:
         """Names of the fields of the stack."""
-        return parse_stack(self.stack)
+        return tuple(layer.label for layer in self.layers)
 
     def recipe(self) -> dict[str, Any]:
         """Return everything that decides the pixels, ready for JSON."""
-        recipe = dataclasses.asdict(self)
+        recipe = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}
+        recipe["target"] = list(self.target)
+        recipe["layers"] = [{"field": layer.field.name, **_plain(layer.options)} for layer in self.layers]
         if self.scaling != "window":
-            recipe["half_widths"] = _half_widths(self.scaling)
+            recipe["half_widths"] = half_widths(self.scaling)
+        if self.models:
+            recipe["models"] = {
+                label: {"edges": _finite(model.edges), "transitions": model.transitions.tolist()}
+                for label, model in self.models.items()
+            }
         return recipe
 
     def hash(self) -> str:
-        """Return the sha256 of the recipe."""
+        """Return the sha256 of the recipe, with what it learnt."""
         return hashlib.sha256(json.dumps(self.recipe(), sort_keys=True).encode()).hexdigest()
 
     def channel_names(self, channels: Sequence[str]) -> tuple[str, ...]:
-        """Name the channels of the images: `gasf:acc-x, gasf:acc-y, ..., mtf:acc-z`."""
-        return tuple(f"{field}:{channel}" for field in self.fields for channel in channels)
+        """Name the channels of the images: `gasf:acc-x, gasf:acc-y, ..., mtf:acc-z`; a joint field has one for all."""
+        return tuple(
+            f"{layer.label}:{channel}"
+            for layer in self.layers
+            for channel in (["*".join(channels)] if layer.field.joint else channels)
+        )
 
     def limits(self, units: Sequence[str]) -> np.ndarray | None:
         """Return the fixed range of each channel, shape (channel, 2), or None when each window sets its own.
@@ -116,41 +160,94 @@ class Imager:
         UserError
             If a unit has no fixed range.
         """
-        half_widths = _half_widths(self.scaling)
-        if half_widths is None:
-            return None
-        for unit in half_widths:
-            if unit not in FIXED_RANGE and unit not in units:
-                raise UserError(
-                    f"scaling '{self.scaling}' gives a range for the unit '{unit}', which no channel has: the channels are "
-                    f"in {', '.join(dict.fromkeys(u or 'unknown units' for u in units))}"
-                )
-        for unit in units:
-            if unit not in half_widths:
-                raise UserError(
-                    f"scaling '{self.scaling}' has no fixed range for the unit '{unit}': state the units of the "
-                    f"channels (option units: {', '.join(half_widths)}), or give the range as scaling "
-                    f"'fixed:{unit or 'UNIT'}=VALUE', or use scaling 'window'"
-                )
-        return np.array([(-half_widths[u], half_widths[u]) for u in units])
+        return fixed_limits(self.scaling, units)
 
     @property
-    def is_gramian(self) -> bool:
-        """Whether the stack holds a Gramian field, which needs a scaling."""
-        return bool({"gasf", "gadf"} & set(self.fields))
+    def is_scaled(self) -> bool:
+        """Whether a field of the stack scales its series."""
+        return any(layer.field.scaled for layer in self.layers)
+
+    @property
+    def needs_fit(self) -> bool:
+        """Whether a field must still learn from training windows: see `fit`."""
+        return any(layer.is_fitted and layer.label not in self.models for layer in self.layers)
+
+    def fit(self, x: Windows | np.ndarray) -> Self:
+        """Return the recipe with what its fields learn from training windows, as `mtf(fit=train)` does.
+
+        Parameters
+        ----------
+        x : Windows, or ndarray of shape (window, channel, time)
+            Training windows only: what is learnt here decides the pixels of every window.
+
+        Returns
+        -------
+        Imager
+            With its own hash; the same where nothing is to be learnt.
+        """
+        values = x.values if isinstance(x, Windows) else np.asarray(x)
+        fitted = dataclasses.replace(self)
+        for layer in self.layers:
+            if layer.is_fitted and layer.field.fit is not None:
+                options = {name: value for name, value in layer.options.items() if name != "fit"}
+                fitted.models[layer.label] = layer.field.fit(values, **options)
+        return fitted
+
+    def model(self, layer: Layer) -> MarkovModel | None:
+        """Return what a layer has learnt; None where it learns nothing.
+
+        Raises
+        ------
+        UserError
+            If it has not learnt yet.
+        """
+        if not layer.is_fitted:
+            return None
+        if layer.label not in self.models:
+            raise UserError(
+                f"images {layer.label} must learn from training windows first: imager.fit(training_windows)"
+            )
+        return self.models[layer.label]
+
+    def bounds(self, units: Sequence[str]) -> np.ndarray:
+        """Return the lowest and highest value of each image channel, shape (image channel, 2).
+
+        Raises
+        ------
+        UserError
+            For a field without a known range.
+        """
+        return self.bounds_within(self.limits(units) if self._needs_units else None, len(units))
+
+    def bounds_within(self, limits: np.ndarray | None, n_channels: int) -> np.ndarray:
+        """Return what `bounds` does, for channels that are fixed to `limits`."""
+        rows: list[tuple[float, float]] = []
+        for layer in self.layers:
+            found = layer.field.bounds(layer.options, limits)
+            for pair in found * (1 if layer.field.joint else n_channels // len(found)):
+                if pair is None:
+                    raise UserError(
+                        f"images {layer.label} have no known range, so they cannot be stored as {self.dtype}: choose dtype "
+                        "float16 or float32" + (", or scaling fixed" if "rp" in layer.field.name else "")
+                    )
+                rows.append(pair)
+        return np.array(rows)
 
     def clipped_share(self, windows: Windows) -> float:
         """Return the share of raw samples outside the fixed range, 0 with per-window scaling.
 
         Averaging comes before clipping (order paa-then-scale), so fewer segments than samples are clipped.
         """
-        limits = self.limits(windows.units) if self.is_gramian else None
-        return 0.0 if limits is None else float(np.mean(np.abs(windows.values) > limits[None, :, 1:]))
+        limits = self.limits(windows.units) if self.is_scaled else None
+        if limits is None or not len(windows):
+            return 0.0
+        outside = sum(int((np.abs(block) > limits[:, 1:]).sum()) for _, block in blocks(windows.values))
+        return outside / windows.values.size
 
     def notes(self, windows: Windows) -> list[str]:
         """Say in words what a user should know before looking at images of these windows."""
         notes = [f"Images {self.stack}: {self.size} x {self.size}"]
-        if self.is_gramian:
+        if self.is_scaled:
             notes[0] += f", scaling {self.scaling}"
             if self.scaling != "window":
                 share = self.clipped_share(windows)
@@ -158,20 +255,36 @@ class Imager:
                 if share > SUSPICIOUS_SHARE:
                     units = ", ".join(dict.fromkeys(windows.units))
                     notes.append(f"WARNING: so many samples outside the range: are the channels really in {units}?")
-        if "mtf" in self.fields and windows.length - 1 < 5 * self.bins**2:
-            notes.append(
-                f"Images {self.stack}: {windows.length - 1} transitions make a noisy {self.bins} x {self.bins} matrix for "
-                f"the Markov field; {5 * self.bins**2} or more are advised: fewer bins or longer windows"
-            )
+        for layer in self.layers:
+            bins = layer.options.get("bins", 0)
+            if layer.options.get("strategy") == "quantile" and not layer.is_fitted:
+                merged = sum(int(merged_bins(block, bins).sum()) for _, block in blocks(windows.values))
+                if merged:
+                    notes.append(
+                        f"Images {layer.label}: equal quantiles merged in {merged} of {len(windows) * len(windows.channels)} "
+                        f"series, which have fewer than {bins} bins"
+                    )
+            if not layer.is_fitted and windows.length - 1 < 5 * bins**2:
+                notes.append(
+                    f"Images {layer.label}: {windows.length - 1} transitions make a noisy {bins} x {bins} matrix for "
+                    f"the Markov field; {5 * bins**2} or more are advised: fewer bins or longer windows"
+                )
         return notes
 
     def check(self, length: int, units: Sequence[str]) -> None:
         """Raise the UserError that painting windows of `length` samples in these units would raise."""
-        segment_bounds(length, self.size, self.segmentation)
-        if self.is_gramian:
-            self.limits(units)
+        _check(self, length, tuple(units))
 
-    def __call__(self, x: Any, units: Sequence[str] | None = None, *, out: Any = None) -> Any:
+    def __call__(
+        self,
+        x: Any,
+        units: Sequence[str] | None = None,
+        *,
+        missing: str = "raise",
+        rate_hz: float | None = None,
+        out: Any = None,
+        engine: Engine = "auto",
+    ) -> Any:
         """Paint windows.
 
         Parameters
@@ -179,78 +292,133 @@ class Imager:
         x : Windows, or array or tensor of shape (window, channel, time)
         units : sequence of str, optional
             Unit of each channel; needed for arrays when the scaling is fixed.
-        out : ndarray, shape (window, field*channel, size, size), optional
-            Where to write; only for NumPy input.
+        missing : str
+            What is done about NaN: `raise` (but windows that were loaded with gaps are masked), `mask` (pixels that see a missing sample become NaN), or the longest gap
+            that is filled by a straight line, in seconds (`0.2s`) or samples (`10`). See `tsimage.gaps`.
+        rate_hz : float, optional
+            Sampling rate of arrays, needed for a gap in seconds.
+        out : ndarray, shape (window, image channel, size, size)
+            Where to write, in the recipe's dtype; only for NumPy input. Reusing it saves half the time.
+        engine : {"auto", "numpy"}
+            `numpy` paints NumPy arrays by the readable definitions instead of the compiled loops.
 
         Returns
         -------
-        array or tensor, shape (window, field*channel, size, size)
-            On the device of `x`; Gramian fields in [-1, 1], Markov transition fields in [0, 1].
+        array or tensor, shape (window, image channel, size, size)
+            On the device of `x`.
 
         Raises
         ------
         UserError
-            If the windows are shorter than the image, a unit has no fixed range, or a value is not finite.
+            If the windows are shorter than the image, a unit has no fixed range, or a value is not finite; the
+            sentence names the window and channel.
         """
+        names: Sequence[str] | None = None
         if isinstance(x, Windows):
-            x, units = x.values, x.units
-        if len(x.shape) != 3:
-            raise UserError(f"cannot paint an array of shape {tuple(x.shape)}: give (window, channel, time)")
+            names, units, rate_hz = x.channels, x.units, x.rate_hz
+            missing = "mask" if missing == "raise" and x.gaps is not None else missing
+            x = x.values
+        x = _numbers(x)
         n, n_channels, length = (int(s) for s in x.shape)
         units = ("",) * n_channels if units is None else tuple(units)
+        names = names or [str(i) for i in range(n_channels)]
         if len(units) != n_channels:
             raise UserError(f"{len(units)} units for {n_channels} channels: give one unit per channel")
+        if engine not in get_args(Engine):
+            raise unknown("engine", str(engine), get_args(Engine))
         self.check(length, units)
-        xp = array_namespace(x)
-        finite = xp.all(xp.all(xp.isfinite(x), axis=2), axis=1)
-        if not bool(xp.all(finite)):
-            window = int(xp.argmin(xp.astype(finite, xp.int64)))
-            raise UserError(f"window {window} holds NaN or infinity: fill or remove these samples before imaging")
-        shape = (n, len(self.fields) * n_channels, self.size, self.size)
-        if not is_numpy_array(x):
-            if out is not None:
-                raise UserError("out= is only for NumPy arrays; a tensor comes back on the device of the input")
-            return self._paint(x, units)
-        out = np.empty(shape, dtype=self.dtype) if out is None else out
-        if out.shape != shape:
-            raise UserError(f"out has shape {out.shape}, the images need {shape}")
-        chunk = max(1, _CHUNK_BYTES // (8 * n_channels * max(length * self.bins, self.size**2)))
-        for start in range(0, n, chunk):
-            out[start : start + chunk] = self._paint(x[start : start + chunk], units)
-        return out
-
-    def _paint(self, x: Any, units: Sequence[str]) -> Any:
-        xp = array_namespace(x)
-        on_mps = str(device(x)).startswith("mps")
-        x = xp.astype(x, xp.float32 if on_mps else xp.float64, copy=False)
-        shared = {"dtype": getattr(xp, self.dtype), "segmentation": self.segmentation}
-        images = []
-        for name in self.fields:
-            if name == "mtf":
-                images.append(FIELDS[name](x, self.size, bins=self.bins, **shared))
-            else:
-                images.append(FIELDS[name](x, self.size, limits=self.limits(units), order=self.order, **shared))
-        return images[0] if len(images) == 1 else xp.concat(images, axis=1)
-
-
-def _half_widths(scaling: str) -> dict[str, float] | None:
-    """Parse a scaling into half-widths by unit; None for per-window scaling."""
-    kind, _, overrides = scaling.partition(":")
-    if kind not in ("fixed", "window") or (kind == "window" and overrides):
-        raise unknown("scaling", scaling, ["fixed", "window", "fixed:UNIT=HALFWIDTH,..."])
-    if kind == "window":
-        return None
-    half_widths = dict(FIXED_RANGE)
-    for override in filter(None, overrides.split(",")):
-        unit, equals, text = override.partition("=")
-        try:
-            half_width = float(text)
-        except ValueError:
-            half_width = float("nan")
-        if not (unit and equals and 0 < half_width < float("inf")):
-            raise UserError(
-                f"scaling '{scaling}' is not understood at '{override}': give UNIT=HALFWIDTH with a positive number, "
-                "as in fixed:g=4"
+        limits = self.limits(units) if self._needs_units else None
+        gone = None
+        if missing == "raise":
+            check_finite(x, names)
+        else:
+            x, gone = filled(x, missing, rate_hz, names)
+        constant = None if self.constant_series == "flag" else constant_series(x)
+        if constant is not None and self.constant_series == "raise":
+            refuse_constant(constant, names)
+        if gone is not None and self.dtype in LEVELS:
+            refuse_masked(self.dtype)
+        if is_numpy_array(x):
+            shape = (n, len(self.channel_names(units)), self.size, self.size)
+            images = np.empty(shape, dtype=self.dtype) if out is None else _checked(out, shape, self.dtype)
+            paint_array(self, x, limits, images, engine)
+        elif out is not None or engine != "auto":
+            raise UserError("out= and engine= are for NumPy arrays; a tensor comes back on the device of the input")
+        elif self.dtype in LEVELS:
+            raise UserError(f"whole numbers ({self.dtype}) are for NumPy arrays: paint tensors as float32 or float16")
+        else:
+            images = paint_tensor(self, x, limits)
+        if constant is not None and constant.any():
+            images = overpaint(
+                images, self._image_channels(constant)[:, :, None, None], self._still_value(limits, n_channels)
             )
-        half_widths[unit] = half_width
-    return half_widths
+        if gone is not None:
+            hidden = hidden_pixels(self.layers, gone, self.size, self.segmentation)
+            images = overpaint(images, hidden, np.array(np.nan))
+        return images
+
+    @property
+    def _needs_units(self) -> bool:
+        return self.is_scaled or self.dtype in LEVELS
+
+    def _image_channels(self, constant: np.ndarray) -> np.ndarray:
+        """Spread what is known of each channel over the image channels; joint images need all channels."""
+        blocks = [constant.all(axis=1, keepdims=True) if layer.field.joint else constant for layer in self.layers]
+        return np.concatenate(blocks, axis=1)
+
+    def _still_value(self, limits: np.ndarray | None, n_channels: int) -> np.ndarray:
+        """Return the pixel of a constant series under the policy, (image channel, 1, 1) or a scalar."""
+        if self.constant_series == "nan":
+            return np.array(np.nan)
+        if self.dtype not in LEVELS:
+            return np.array(0.0)
+        bounds = self.bounds_within(limits, n_channels)
+        return encode(np.zeros((len(bounds), 1, 1)), bounds, self.dtype)
+
+
+@lru_cache(maxsize=64)
+def _check(imager: Imager, length: int, units: tuple[str, ...]) -> None:
+    if length < 2:
+        raise UserError(f"windows of {length} sample hold no series to paint: cut windows of at least 2 samples")
+    segment_bounds(length, imager.size, imager.segmentation)
+    limits = imager.limits(units) if imager.is_scaled else None
+    if imager.dtype in LEVELS:
+        imager.bounds(units)
+    ramp = np.broadcast_to(np.arange(length, dtype=np.float64), (1, len(units), length))
+    for layer in imager.layers:
+        if not layer.is_fitted:
+            paint_layer(imager, layer, ramp, limits, np.float64)
+
+
+def _numbers(x: Any) -> Any:
+    """Return windows as an array or tensor of real numbers, shape (window, channel, time) with at least one window."""
+    if not is_array_api_obj(x):
+        try:
+            x = np.asarray(x)
+        except ValueError as error:
+            raise UserError(f"cannot paint windows of unequal length ({error}): cut them to one length") from error
+    if len(x.shape) != 3:
+        raise UserError(f"cannot paint an array of shape {tuple(x.shape)}: give (window, channel, time)")
+    if 0 in x.shape:
+        raise UserError(f"cannot paint an array of shape {tuple(x.shape)}: there are no windows in it")
+    xp = array_namespace(x)
+    numeric = x.dtype.kind in "fiub" if is_numpy_array(x) else not xp.isdtype(x.dtype, "complex floating")
+    if not numeric:
+        raise UserError(f"cannot paint values of type {x.dtype}: give real numbers")
+    return x
+
+
+def _checked(out: Any, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    if not is_numpy_array(out) or out.shape != shape or out.dtype != np.dtype(dtype):
+        got = f"{out.dtype} of shape {tuple(out.shape)}" if hasattr(out, "dtype") else type(out).__name__
+        raise UserError(f"out is {got}: the images need a NumPy array of {dtype} and shape {shape}")
+    return out
+
+
+def _plain(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
+
+
+def _finite(edges: np.ndarray) -> list[list[float | None]]:
+    """Write edges for JSON, which has no infinity: a merged edge is null."""
+    return [[float(edge) if np.isfinite(edge) else None for edge in row] for row in edges]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
@@ -12,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from tsimage.blocks import blocks, is_mapped
 from tsimage.errors import UserError, unknown
+from tsimage.gaps import fill_gaps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,12 +69,14 @@ class Windows:
         Of the data set.
     cut_report : CutReport or None
         Where the samples went when the windows were cut, before any were selected.
+    gaps : ndarray of bool or None, shape (window, channel)
+        Where samples are missing (NaN) or were filled; None where all were measured. Only there `values` may hold NaN.
 
     Raises
     ------
     UserError
         If shapes disagree, ids, channel or class names repeat, a label is no class, a part of the split is
-        neither train nor test, the rate is not positive, or a value is NaN or infinite.
+        neither train nor test, the rate is not positive, a value is infinite, or NaN where `gaps` knows of none.
     """
 
     values: np.ndarray
@@ -88,6 +93,7 @@ class Windows:
     split: np.ndarray | None = None
     name: str = "windows"
     cut_report: CutReport | None = None
+    gaps: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.values.ndim != 3:
@@ -139,13 +145,31 @@ class Windows:
                 f"{self.name}: labels {self.labels.min()} to {self.labels.max()} are outside the "
                 f"{len(self.class_names)} classes: labels count from 0"
             )
-        bad = ~np.isfinite(self.values)
-        if bad.any():
-            window, channel, sample = np.argwhere(bad)[0]
+        if self.gaps is not None and self.gaps.shape != (n, n_channels):
+            raise UserError(f"{self.name}: gaps has shape {self.gaps.shape}: give one flag per window and channel")
+        self._check_finite()
+
+    def _check_finite(self) -> None:
+        first, n_bad = None, 0
+        for start, block in blocks(self.values):
+            bad = ~np.isfinite(block)
+            if bad.any() and self.gaps is not None:
+                bad &= ~(np.isnan(block) & self.gaps[start : start + len(block), :, None])
+            if bad.any():
+                n_bad += int(bad.any(axis=(1, 2)).sum())
+                window, channel, sample = (int(i) for i in np.argwhere(bad)[0])
+                first = first or (start + window, channel, sample)
+        if first is not None:
+            window, channel, sample = first
             raise UserError(
                 f"{self.name}: window '{self.ids[window]}', channel '{self.channels[channel]}', sample {sample} is "
-                f"{self.values[window, channel, sample]} ({int(bad.any(axis=(1, 2)).sum())} of {n} windows hold NaN "
+                f"{self.values[window, channel, sample]} ({n_bad} of {len(self)} windows hold NaN "
                 "or infinity): fill or remove these samples"
+                + (
+                    ", or load with missing '0.2s' to fill gaps up to 0.2 s, or 'mask'"
+                    if np.isnan(self.values[first])
+                    else ""
+                )
             )
 
     def __len__(self) -> int:
@@ -167,7 +191,7 @@ class Windows:
 
     def select(self, index: Any) -> Windows:
         """Return the windows at `index` (integers, a slice or a mask); class names stay."""
-        columns = {f: getattr(self, f)[index] for f in _PER_WINDOW if getattr(self, f) is not None}
+        columns = {f: getattr(self, f)[index] for f in _ROWS if getattr(self, f) is not None}
         return replace(self, values=self.values[index], **columns)
 
     def keep_channels(self, patterns: Sequence[str]) -> Windows:
@@ -180,9 +204,15 @@ class Windows:
         """
         kept = tuple(sorted(matching("channel", patterns, self.channels), key=self.channels.index))
         index = [self.channels.index(name) for name in kept]
+        neighbours = slice(index[0], index[-1] + 1)
+        if len(self.channels[neighbours]) == len(index) and is_mapped(self.values):
+            values = self.values[:, neighbours]  # a view, so that the file need not fit in memory
+        else:
+            values = np.ascontiguousarray(self.values[:, index])
         return replace(
             self,
-            values=np.ascontiguousarray(self.values[:, index]),
+            values=values,
+            gaps=None if self.gaps is None else self.gaps[:, index],
             channels=kept,
             units=tuple(self.units[i] for i in index),
         )
@@ -204,16 +234,58 @@ class Windows:
 
     def constant_channels(self) -> np.ndarray:
         """Tell which channels of which windows do not move at all: bool, shape (window, channel)."""
-        return self.values.max(axis=2) == self.values.min(axis=2)
+        ranges = self.ranges()
+        return ranges[:, :, 0] == ranges[:, :, 1]
+
+    def has_missing(self) -> bool:
+        """Tell whether a sample is missing (NaN)."""
+        return self.gaps is not None and any(bool(np.isnan(block).any()) for _, block in blocks(self.values))
+
+    def ranges(self) -> np.ndarray:
+        """Return the smallest and the largest value of each series: float32, shape (window, channel, 2).
+
+        Missing samples do not count; both are NaN where all are missing.
+        """
+        ranges = np.empty((*self.values.shape[:2], 2), dtype=self.values.dtype)
+        for start, block in blocks(self.values):
+            rows = slice(start, start + len(block))
+            np.fmin.reduce(block, axis=2, out=ranges[rows, :, 0])
+            np.fmax.reduce(block, axis=2, out=ranges[rows, :, 1])
+        return ranges
+
+    def fill_gaps(self, limit: str | int) -> Windows:
+        """Return the windows with gaps of missing samples filled by straight lines; `gaps` still flags them.
+
+        Parameters
+        ----------
+        limit : str or int
+            Longest gap that is filled, in samples (`10`) or seconds (`0.2s`).
+
+        Raises
+        ------
+        UserError
+            For a longer gap, with the window and channel.
+        """
+        if self.gaps is None or not self.gaps.any():
+            return self
+        rows = np.flatnonzero(self.gaps.any(axis=1))
+        values = self.values.copy()
+        values[rows], _ = fill_gaps(values[rows], limit, self.rate_hz, self.channels, self.ids[rows].tolist())
+        return replace(self, values=values)
 
     def fingerprint(self) -> str:
         """Return the sha256 of everything that training can see: values, units, labels, people, ids, split."""
         digest = hashlib.sha256()
         for field in sorted(f.name for f in fields(self) if f.name not in ("name", "cut_report")):
             value = getattr(self, field)
+            if field == "gaps" and value is None:
+                continue  # as if the field did not exist: most windows are whole
             if isinstance(value, np.ndarray):
-                numbers = value.dtype.kind in "fi"
-                digest.update(value.tobytes() if numbers else "\0".join(value.tolist()).encode())
+                for start, block in blocks(value):
+                    if value.dtype.kind in "fib":
+                        digest.update(np.ascontiguousarray(block).data)
+                    else:
+                        digest.update(("\0" * bool(start) + "\0".join(block.tolist())).encode())
                 value = f"{value.shape}{value.dtype.kind}"
             digest.update(f"|{field}={value}|".encode())
         return digest.hexdigest()
@@ -223,14 +295,20 @@ class Windows:
         path = Path(path)
         if path.suffix != ".npz":
             raise UserError(f"cannot save windows as '{path}': the name must end in .npz")
-        stored = ("values", "channels", "units", "class_names", "name", "rate_hz", *_PER_WINDOW)
+        stored = ("gaps", "values", "channels", "units", "class_names", "name", "rate_hz", *_PER_WINDOW)
         arrays: dict[str, Any] = {f: np.asarray(getattr(self, f)) for f in stored if getattr(self, f) is not None}
-        np.savez_compressed(path, **arrays)
+        beside = path.with_name(f".{path.stem}.{os.getpid()}.npz")
+        try:
+            np.savez_compressed(beside, **arrays)
+            beside.replace(path)  # the windows may be mapped from this very file
+        finally:
+            beside.unlink(missing_ok=True)
         return path
 
 
 _DTYPES = {"values": np.float32, "labels": np.int64, "start": np.int64, "stop": np.int64}
 _PER_WINDOW = ("labels", "subjects", "recordings", "start", "stop", "ids", "split")
+_ROWS = (*_PER_WINDOW, "gaps")
 
 
 def matching(what: str, patterns: Sequence[str], names: tuple[str, ...]) -> tuple[str, ...]:

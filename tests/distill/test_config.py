@@ -46,7 +46,7 @@ def test_one_and_three_teachers_weigh_the_same_unless_told():
         (
             {"teacher": ("wrn28-3:gafs",)},
             "unknown view 'gafs': did you mean 'gasf'? "
-            "Valid: signal, gasf, gadf, mtf, or several images joined by +, as gasf+gadf+mtf",
+            "Valid: signal, gasf, gadf, mtf, rp, jrp, qgaf, pi, spectrogram, scalogram, or several images joined by +, as gasf+gadf+mtf",
         ),
         (
             {"teacher": ("wrn28-3", "wrn28-3:gasf")},
@@ -110,7 +110,6 @@ def test_every_option_changes_the_hash_and_so_the_folder():
         "alpha": 0.4,
         "image_size": 48,
         "scaling": "window",
-        "bins": 4,
         "epochs": 3,
         "batch_size": 32,
         "learning_rate": 0.1,
@@ -149,7 +148,6 @@ def test_views_are_the_signal_and_every_stack():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"bins": 4}, "bins 4 does nothing for teachers on gasf, signal: leave it out"),
         (
             {"teacher": ("wrn16-1:mtf",), "scaling": "window"},
             "scaling window does nothing for teachers on mtf: leave it out",

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -46,6 +47,7 @@ def test_convert_writes_a_store_and_says_what_it_did(tmp_path, capsys, basic_mot
     imager = tsimage.Imager(stack="gasf+mtf", size=8)
     np.testing.assert_array_equal(store.images, imager(chosen))
     lines = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(rf"'{output}' will take about 13\d\.\d kB; '{tmp_path}' has [\d.]+ [MG]B free", lines.pop(1))
     assert lines == [
         str(chosen),
         *imager.notes(chosen),
@@ -96,12 +98,92 @@ def test_convert_keeps_constant_windows_that_were_asked_for(tmp_path, capsys, ma
     assert tsimage.open_store(tmp_path / "out").table["constant_channels"].tolist() == ["", "acc-x", "", "", "", ""]
 
 
+@pytest.mark.parametrize(("kind", "name"), [("png", "out"), ("npz", "out.npz"), ("zarr", "out")])
+def test_convert_writes_files_for_other_programs(tmp_path, capsys, kind, name):
+    output = tmp_path / name
+    arguments = ["basic-motions", str(output), "--size", "8", "--channels", "acc*", "--output-format", kind]
+    main(["convert", *arguments])
+    assert output.exists()
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith(f"'{output}' will take about ")
+    assert lines[-1] == f"wrote {output}: 80 windows as {kind}"
+
+
+def test_verify_says_what_is_right_and_names_what_is_not(tmp_path, capsys):
+    output = tmp_path / "out"
+    main(["convert", "basic-motions", str(output), "--size", "8"])
+    capsys.readouterr()
+    main(["verify", str(output)])
+    out, err = capsys.readouterr()
+    assert out.startswith(f"verified: '{output}' is as it was written: 80 images in 1 chunks, 4 files, ")
+    assert err == ""
+    content = bytearray((output / "images.npy").read_bytes())
+    content[1000] ^= 1
+    (output / "images.npy").write_bytes(content)
+    with pytest.raises(SystemExit) as caught:
+        main(["verify", str(output)])
+    assert caught.value.code == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == (
+        f"tsimage: '{output}' is damaged in 1 place: images.npy, chunk 0 of 1 (windows 0 to 79, bytes 128 to "
+        f"{len(content) - 1:,}) is not as written: convert it anew\n"
+    )
+
+
+def test_verify_of_what_is_no_store_is_a_users_mistake(tmp_path, fails):
+    assert fails("verify", str(tmp_path)) == (
+        f"'{tmp_path}' is no image store: there is no manifest.json; make one with tsimage convert"
+    )
+
+
+INTERRUPTED = """
+import os, signal, sys
+from tsimage import chunks, cli
+from tsimage.imager import Imager
+
+chunks.CHUNK_BYTES = 30 * 6 * 8 * 8 * 4
+stop, count, paint = int(sys.argv.pop(1)), [0], Imager.__call__
+
+def painting(*args, **kwargs):
+    count[0] += 1
+    if count[0] == stop:
+        os.kill(os.getpid(), signal.SIGINT)
+    return paint(*args, **kwargs)
+
+Imager.__call__ = painting
+cli.main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
+def test_an_interrupted_conversion_says_so_and_the_same_command_continues(repository, tmp_path):
+    def convert(stop):
+        command = [sys.executable, "-c", INTERRUPTED, str(stop), "convert", "basic-motions", "out", "--size", "8"]
+        environment = os.environ | {"PYTHONPATH": str(repository)}
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    stopped = convert(3)
+    assert (stopped.returncode, stopped.stderr) == (130, "tsimage: interrupted\n")
+    assert stopped.stdout.splitlines()[-1] == (
+        "What is finished is kept in '.out.partial': the same command continues from there"
+    )
+    assert [p.name for p in tmp_path.iterdir()] == [".out.partial"]
+    continued = convert(0)
+    assert (continued.returncode, continued.stderr) == (0, "")
+    assert re.search(
+        r"^Continuing an unfinished conversion: [12] of 3 chunks are done$", continued.stdout, re.MULTILINE
+    )
+    np.testing.assert_array_equal(tsimage.open_store(tmp_path / "out").images, tsimage.Imager(size=8)(tsimage.load()))
+
+
 def test_convert_of_real_hapt(tmp_path, hapt, capsys, data_dir):
-    arguments = ["--stack", "mtf", "--size", "4", "--bins", "2", "--classes", "*_TO_*", "--channels", "acc-x"]
+    arguments = ["--stack", "mtf(bins=2)", "--size", "4", "--classes", "*_TO_*", "--channels", "acc-x"]
     main(["convert", "hapt", str(tmp_path / "out"), *arguments])
     store = tsimage.open_store(tmp_path / "out")
     chosen = hapt.keep_classes(["*_TO_*"]).keep_channels(["acc-x"])
-    np.testing.assert_array_equal(store.images, tsimage.Imager(stack="mtf", size=4, bins=2)(chosen))
+    np.testing.assert_array_equal(store.images, tsimage.Imager(stack="mtf(bins=2)", size=4)(chosen))
     assert store.table["split"].tolist() == chosen.split.tolist()
     assert str(hapt.cut_report) in capsys.readouterr().out.splitlines()
 
@@ -135,6 +217,18 @@ def test_show_draws_the_window_that_was_picked(tmp_path):
     np.testing.assert_array_equal(second, third)
 
 
+@pytest.mark.parametrize("view", [[], ["--per-class", "2"]])
+def test_show_paints_in_the_colours_that_were_chosen(tmp_path, view):
+    for name in ("gray", "viridis"):
+        output = tmp_path / f"{name}.png"
+        main(["show", "basic-motions", str(output), "--size", "8", "--channels", "acc*", "--colours", name, *view])
+    # a picture is grey but for the lines of its series
+    grey, coloured = (imread(tmp_path / f"{name}.png")[..., :3] for name in ("gray", "viridis"))
+    assert grey.shape == coloured.shape
+    spread = [np.ptp(picture, axis=-1).mean() for picture in (grey, coloured)]
+    assert spread[1] > 10 * spread[0]
+
+
 def test_datasets_lists_the_catalogue(capsys):
     main(["datasets"])
     lines = capsys.readouterr().out.splitlines()
@@ -162,7 +256,7 @@ def test_datasets_lists_the_catalogue(capsys):
         ),
         (
             ["basic-motions", "OUT", "--channels", "acc-q"],
-            "unknown channel 'acc-q': did you mean 'acc-z'? Valid: acc-x, acc-y, acc-z, gyro-x, gyro-y, gyro-z",
+            "unknown channel 'acc-q': did you mean 'acc-x'? Valid: acc-x, acc-y, acc-z, gyro-x, gyro-y, gyro-z",
         ),
         (
             ["basic-motions", "OUT", "--scaling", "fixd"],
@@ -170,7 +264,7 @@ def test_datasets_lists_the_catalogue(capsys):
         ),
         (
             ["basic-motions", "OUT", "--stack", "gafs"],
-            "unknown image 'gafs': did you mean 'gasf'? Valid: gasf, gadf, mtf, or several joined by +, as gasf+gadf+mtf",
+            "unknown image 'gafs': did you mean 'gasf'? Valid: gasf, gadf, mtf, rp, jrp, qgaf, pi, spectrogram, scalogram, or several joined by +, as gasf+gadf+mtf",
         ),
     ],
 )
@@ -191,6 +285,12 @@ def test_a_mistake_is_one_sentence_with_exit_2_and_nothing_written(tmp_path, fai
             ["--pick", "train-1"],
             "unknown window 'train-1': did you mean 'train-01'? Valid: train-00, train-01, train-02, ..., or a position "
             "from 0 to 79",
+        ),
+        (
+            "a.png",
+            ["--colours", "virdis"],
+            "unknown colour map 'virdis': did you mean 'viridis'? Valid: viridis, cividis, magma, inferno, RdBu_r, PuOr_r, "
+            "gray, or another one of matplotlib",
         ),
     ],
 )

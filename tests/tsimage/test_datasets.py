@@ -60,7 +60,7 @@ def test_every_entry_of_the_catalogue_says_what_it_is(name):
 
 
 def test_every_reader_is_registered_under_its_name():
-    assert list(readers()) == ["npz", "hapt", "table"]
+    assert list(readers()) == ["npz", "npy", "hapt", "table"]
     assert all(reader.name == name for name, reader in readers().items())
 
 
@@ -76,7 +76,8 @@ def test_a_file_that_no_reader_knows_is_refused(tmp_path, says):
     path = tmp_path / "a.txt"
     path.write_text("x")
     allowed = (
-        "give a .csv or .parquet table or a folder of them, an .npz of windows, or the UCI HAPT set as a folder, .zip or "
+        "give a .csv or .parquet table or a folder of them, an .npz of windows or a folder with X.npy and y.npy, or the "
+        "UCI HAPT set as a folder, .zip or "
         ".tar.xz"
     )
     with says(f"no reader knows the file '{path}': {allowed}"):
@@ -135,7 +136,9 @@ def test_options_that_would_do_nothing_are_refused(says, make_windows):
         "allowed here: channels, classes, constant"
     ):
         tsimage.load("basic-motions", window="50", drop_unlabelled=True)
-    with says("windows in memory cannot use the option rate: leave it out; allowed here: channels, classes, constant"):
+    with says(
+        "windows in memory cannot use the option rate: leave it out; allowed here: channels, classes, constant, missing"
+    ):
         tsimage.load(make_windows(), rate=50.0)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import tsimage
 from tsimage import Imager, gadf, gasf, mtf
 from tsimage.fields import FIELDS
 
@@ -18,7 +19,7 @@ def x():
 
 
 def test_stacks_hold_a_block_of_channels_per_field_in_the_order_named(x):
-    imager = Imager(stack="mtf+gasf+gadf", size=10, bins=3, dtype="float64")
+    imager = Imager(stack="mtf(bins=3)+gasf+gadf", size=10, dtype="float64")
     images = imager(x, UNITS)
     exact = x.astype(np.float64)
     limits = [(-2, 2), (-10, 10)]
@@ -26,8 +27,18 @@ def test_stacks_hold_a_block_of_channels_per_field_in_the_order_named(x):
     np.testing.assert_allclose(images[:, 0:2], mtf(exact, 10, bins=3), rtol=0, atol=1e-15)
     np.testing.assert_allclose(images[:, 2:4], gasf(exact, 10, limits=limits), rtol=0, atol=1e-15)
     np.testing.assert_allclose(images[:, 4:6], gadf(exact, 10, limits=limits), rtol=0, atol=1e-15)
-    assert imager.fields == ("mtf", "gasf", "gadf")
-    assert imager.channel_names(["a", "b"]) == ("mtf:a", "mtf:b", "gasf:a", "gasf:b", "gadf:a", "gadf:b")
+    assert imager.fields == ("mtf(bins=3)", "gasf", "gadf")
+    names = ("mtf(bins=3):a", "mtf(bins=3):b", "gasf:a", "gasf:b", "gadf:a", "gadf:b")
+    assert imager.channel_names(["a", "b"]) == names
+
+
+def test_a_joint_field_paints_all_channels_together(x):
+    imager = Imager(stack="rp+jrp(threshold=1.5)", size=9)
+    assert imager.channel_names(["a", "b"]) == ("rp:a", "rp:b", "jrp(threshold=1.5):a*b")
+    images = imager(x, UNITS)
+    assert images.shape == (5, 3, 9, 9)
+    near = images[:, 0:2] < 1.5
+    np.testing.assert_array_equal(images[:, 2], near[:, 0] & near[:, 1])
 
 
 def test_order_and_segmentation_reach_the_fields(x):
@@ -40,11 +51,13 @@ def test_order_and_segmentation_reach_the_fields(x):
 
 
 def test_the_recipe_holds_everything_that_decides_the_pixels():
-    assert Imager(scaling="fixed:g=4").recipe() == {
-        "stack": "gasf",
+    assert Imager(stack="gasf+mtf(bins=4)", scaling="fixed:g=4").recipe() == {
+        "stack": "gasf+mtf(bins=4)",
+        "layers": [{"field": "gasf"}, {"field": "mtf", "bins": 4, "strategy": "quantile", "fit": "window"}],
         "size": 32,
         "scaling": "fixed:g=4",
-        "bins": 8,
+        "target": [-1.0, 1.0],
+        "constant_series": "flag",
         "order": "paa-then-scale",
         "segmentation": "pyts",
         "dtype": "float32",
@@ -65,22 +78,25 @@ def test_the_hash_changes_with_every_field_of_the_recipe():
         "stack": "gadf+mtf",
         "size": 16,
         "scaling": "window",
-        "bins": 4,
+        "target": (0, 1),
+        "constant_series": "zero",
         "order": "scale-then-paa",
         "segmentation": "truncate",
         "dtype": "float64",
     }
-    assert set(changes) == {field.name for field in dataclasses.fields(Imager)}
+    assert set(changes) == {field.name for field in dataclasses.fields(Imager) if field.init}
     base = Imager(stack="gasf+mtf")
     hashes = {base.hash()} | {dataclasses.replace(base, **{name: value}).hash() for name, value in changes.items()}
     assert len(hashes) == 1 + len(changes)
 
 
 def test_options_that_do_nothing_for_the_stack_are_refused(says):
-    with says("bins 4 does nothing for the images gasf: it is for mtf"):
-        Imager(stack="gasf", bins=4)
-    with says("scaling window does nothing for the images mtf: it is for gasf or gadf"):
+    with says("scaling window does nothing for the images mtf: it is for gasf, gadf and pi"):
         Imager(stack="mtf", scaling="window")
+    with says("target (0.0, 1.0) does nothing for the images mtf+rp: it is for gasf, gadf and pi"):
+        Imager(stack="mtf+rp", target=(0, 1))
+    with says("order scale-then-paa does nothing for the images pi: it is for gasf, gadf"):
+        Imager(stack="pi", order="scale-then-paa")
 
 
 def test_an_override_for_a_unit_that_no_channel_has_is_refused(says):
@@ -95,10 +111,17 @@ def test_notes_tell_what_is_clipped_and_when_a_markov_field_is_noise(basic_motio
     assert imager.notes(basic_motions) == [
         f"Images gasf+mtf: 32 x 32, scaling fixed ({100 * imager.clipped_share(basic_motions):.2f} % of samples lie "
         "outside the range)",
-        "Images gasf+mtf: 99 transitions make a noisy 8 x 8 matrix for the Markov field; 320 or more are advised: "
+        "Images mtf: 99 transitions make a noisy 8 x 8 matrix for the Markov field; 320 or more are advised: "
         "fewer bins or longer windows",
     ]
-    assert len(Imager(stack="gadf+mtf", bins=4, scaling="window").notes(basic_motions)) == 1
+    assert len(Imager(stack="gadf+mtf(bins=4)", scaling="window").notes(basic_motions)) == 1
+
+
+def test_notes_count_the_series_whose_bins_merged(make_windows):
+    values = make_windows().values.copy()
+    values[2, 1] = np.round(values[2, 1] / 4)
+    notes = Imager(stack="mtf(bins=3,strategy=quantile)", size=8).notes(make_windows(values=values))
+    assert notes[1] == "Images mtf(bins=3): equal quantiles merged in 1 of 12 series, which have fewer than 3 bins"
 
 
 def test_limits_follow_the_unit_of_each_channel_and_the_overrides():
@@ -118,13 +141,16 @@ def test_fixed_scaling_keeps_gravity_and_window_scaling_drops_it():
 
 def test_unknown_names_get_the_nearest_valid_one(says):
     with says(
-        "unknown image 'gafs': did you mean 'gasf'? Valid: gasf, gadf, mtf, or several joined by +, as gasf+gadf+mtf"
+        "unknown image 'gafs': did you mean 'gasf'? Valid: gasf, gadf, mtf, rp, jrp, qgaf, pi, spectrogram, scalogram, "
+        "or several joined by +, as gasf+gadf+mtf"
     ):
         Imager(stack="mtf+gafs")
     with says("unknown scaling 'fixd': did you mean 'fixed'? Valid: fixed, window, fixed:UNIT=HALFWIDTH,..."):
         Imager(scaling="fixd")
-    with says("unknown image dtype 'float16': did you mean 'float64'? Valid: float32, float64"):
-        Imager(dtype="float16")
+    with says("unknown image dtype 'int8': did you mean 'uint8'? Valid: float32, float64, float16, uint8, uint16"):
+        Imager(dtype="int8")
+    with says("unknown image constant_series 'drop': did you mean 'zero'? Valid: flag, zero, nan, raise"):
+        Imager(constant_series="drop")
 
 
 def test_a_stack_that_names_an_image_twice_is_refused():
@@ -148,8 +174,8 @@ def test_a_size_out_of_range_is_refused(size, says):
 
 
 def test_bins_out_of_range_are_refused(says):
-    with says("bins 1 is not allowed: a Markov transition field needs at least 2 quantile bins"):
-        Imager(stack="mtf", bins=1)
+    with says("bins=1 is not allowed: a Markov transition field needs at least 2 bins"):
+        Imager(stack="mtf(bins=1)")
 
 
 def test_a_unit_that_is_probably_wrong_is_told(make_windows):
@@ -184,10 +210,13 @@ def test_windows_shorter_than_the_image_are_refused(x, says):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("convert", [lambda x: x, torch.from_numpy], ids=["numpy", "torch"])
-def test_a_value_that_is_not_finite_names_its_window(x, says, value, convert):
+def test_a_value_that_is_not_finite_names_its_window_and_channel(x, says, value, convert):
     x[3, 1, 17] = value
     x[4, 0, 0] = value
-    with says("window 3 holds NaN or infinity: fill or remove these samples before imaging"):
+    with says(
+        "window 3, channel '1' holds NaN or infinity (2 of 5 windows do): fill or remove these samples, or pass missing "
+        "'0.2s' to fill gaps of NaN up to 0.2 s, or 'mask'"
+    ):
         Imager(size=8)(convert(x), UNITS)
 
 
@@ -197,10 +226,36 @@ def test_wrong_shapes_are_refused(x, says):
         imager(x[0], UNITS)
     with says("3 units for 2 channels: give one unit per channel"):
         imager(x, ("g", "g", "g"))
-    with says("out has shape (5, 2, 8, 9), the images need (5, 2, 8, 8)"):
-        imager(x, UNITS, out=np.empty((5, 2, 8, 9), dtype=np.float32))
-    with says("out= is only for NumPy arrays; a tensor comes back on the device of the input"):
+    for wrong in (np.empty((5, 2, 8, 9), dtype=np.float32), np.empty((5, 2, 8, 8))):
+        with says(
+            f"out is {wrong.dtype} of shape {wrong.shape}: the images need a NumPy array of float32 and shape (5, 2, 8, 8)"
+        ):
+            imager(x, UNITS, out=wrong)
+    with says("out= and engine= are for NumPy arrays; a tensor comes back on the device of the input"):
         imager(torch.from_numpy(x), UNITS, out=np.empty((5, 2, 8, 8), dtype=np.float32))
+    with says("whole numbers (uint8) are for NumPy arrays: paint tensors as float32 or float16"):
+        Imager(size=8, dtype="uint8")(torch.from_numpy(x), UNITS)
+
+
+@pytest.mark.parametrize("values", [np.zeros((2, 2, 9), complex), np.array([[["a"] * 9]]), np.empty((1, 1, 9), object)])
+def test_values_that_are_no_real_numbers_are_refused(values, says):
+    with says(f"cannot paint values of type {values.dtype}: give real numbers"):
+        Imager(size=8)(values)
+
+
+def test_lists_whole_numbers_and_bools_are_painted_as_float64():
+    whole = np.arange(40).reshape(2, 1, 20) % 7
+    expected = Imager(size=5, scaling="window")(whole.astype(np.float64))
+    for same in (whole, whole.tolist(), whole.astype(np.int8), whole.astype(np.float16)):
+        np.testing.assert_array_equal(Imager(size=5, scaling="window")(same), expected)
+    assert Imager(size=5, scaling="window")(whole > 3).shape == (2, 1, 5, 5)
+
+
+def test_windows_of_unequal_length_and_of_one_sample_are_refused(says):
+    with pytest.raises(tsimage.UserError, match="cannot paint windows of unequal length"):
+        Imager(size=1)([[[1.0, 2.0]], [[1.0]]])
+    with says("windows of 1 sample hold no series to paint: cut windows of at least 2 samples"):
+        Imager(size=1, scaling="window")(np.zeros((3, 1, 1)))
 
 
 @pytest.mark.parametrize("scaling", ["fixed", "window"])
@@ -226,7 +281,9 @@ def test_a_tensor_gives_a_tensor_equal_to_numpys(x, scaling, dtype):
 def test_chunking_is_invisible(x, monkeypatch):
     imager = Imager(stack="gasf+mtf", size=16)
     whole = imager(x, UNITS)
-    monkeypatch.setattr("tsimage.imager._CHUNK_BYTES", 2 * 8 * 2 * 40 * 8)  # two windows at a time
+    monkeypatch.setattr("tsimage.painting._BLOCK_BYTES", 2 * 4 * 4 * 16 * 16)  # two windows at a time
+    monkeypatch.setattr("tsimage.painting._TORCH_BLOCK_BYTES", 2 * 4 * 4 * 16 * 16)
+    np.testing.assert_allclose(imager(torch.from_numpy(x), UNITS).numpy(), whole, rtol=0, atol=1e-6)
     np.testing.assert_array_equal(imager(x, UNITS), whole)
     np.testing.assert_array_equal(np.concatenate([imager(x[i : i + 1], UNITS) for i in range(5)]), whole)
 
@@ -250,8 +307,9 @@ def test_windows_bring_their_own_units(make_windows):
     np.testing.assert_array_equal(imager(windows), imager(windows.values, ("g", "rad/s")))
 
 
-def test_no_windows_give_no_images(make_windows):
-    assert Imager(size=8)(make_windows().select([])).shape == (0, 2, 8, 8)
+def test_no_windows_are_refused(make_windows, says):
+    with says("cannot paint an array of shape (0, 2, 20): there are no windows in it"):
+        Imager(size=8)(make_windows().select([]))
 
 
 def test_clipped_share_counts_samples_beyond_the_fixed_range(make_windows):
@@ -272,12 +330,15 @@ def test_clipped_share_counts_samples_beyond_the_fixed_range(make_windows):
         ("gasf", {}),
         ("gasf", {"limits": (-2, 2)}),
         ("gadf", {"limits": [(-2, 2), (-1, 1)], "order": "scale-then-paa"}),
-        ("mtf", {}),
+        ("rp", {"dimension": 2}),
+        ("qgaf", {}),
+        ("spectrogram", {}),
+        ("scalogram", {}),
     ],
 )
 def test_fields_stay_on_the_device_of_their_input(field, options):
     """The meta device computes nothing but refuses to be mixed with another, as a GPU does."""
     x = torch.empty(4, 2, 30, dtype=torch.float64, device="meta")
-    image = FIELDS[field](x, 8, **options)
+    image = FIELDS[field].paint(x, 8, **options)
     assert image.device.type == "meta"
     assert image.shape == (4, 2, 8, 8)

@@ -10,8 +10,8 @@ from hypothesis.extra.numpy import arrays
 from pyts.image import MarkovTransitionField
 from pyts.preprocessing import KBinsDiscretizer
 
-from tsimage.fields import mtf
-from tsimage.fields.markov import quantile_bins
+import tsimage
+from tsimage.fields.markov import MarkovModel, bin_edges, digitise, fit_markov, merged_bins, paint_markov
 from tsimage.segments import segment_bounds
 
 INTEGERS = arrays(np.float64, st.integers(4, 60), elements=st.integers(-30, 30).map(float))
@@ -33,6 +33,15 @@ KINDS = {
 }
 
 
+def mtf(x, size, **options):
+    """The field without the warning that bins merged, which has its own test."""
+    return paint_markov(x, size, **options)
+
+
+def quantile_bins(x, bins):
+    return digitise(x, bin_edges(x, bins))
+
+
 def quiet(transformer, x):
     """What pyts gives, without its warning that bins merged."""
     with warnings.catch_warnings():
@@ -50,8 +59,7 @@ def written_out(x, size, bins, segmentation="pyts"):
         if row.sum():
             row /= row.sum()
     field = np.array([[counts[a, b] for b in binned] for a in binned])
-    edges = segment_bounds(len(x), size, segmentation)
-    spans = list(pairwise(edges))
+    spans = segment_bounds(len(x), size, segmentation)
     return np.array([[field[a:b, c:d].mean() for c, d in spans] for a, b in spans])
 
 
@@ -89,6 +97,29 @@ def test_parity_with_pyts(kind, length, size, bins):
     np.testing.assert_allclose(mtf(x, size, bins=bins), expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("strategy", ["quantile", "uniform", "normal"])
+@pytest.mark.parametrize("kind", [*KINDS, "tiny", "huge"])
+def test_every_strategy_equals_pyts(kind, strategy):
+    scale = {"tiny": 1e-300, "huge": 1e300}.get(kind)
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(6, 45)) * scale if scale else KINDS[kind](rng, (6, 45))
+    for bins in (2, 3, 7, 16):
+        expected = quiet(KBinsDiscretizer(bins, strategy=strategy), x)
+        np.testing.assert_array_equal(digitise(x, bin_edges(x, bins, strategy)), expected)
+        image = quiet(MarkovTransitionField(9, n_bins=bins, strategy=strategy), x)
+        np.testing.assert_allclose(mtf(x, 9, bins=bins, strategy=strategy), image, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("overlapping", [False, True])
+@pytest.mark.parametrize("length", [2, 3, 17, 30])
+def test_every_size_and_overlap_equals_pyts(length, overlapping):
+    x = np.random.default_rng(length).normal(size=(3, length))
+    segmentation = "overlapping" if overlapping else "pyts"
+    for size in range(1, length + 1):
+        expected = quiet(MarkovTransitionField(size, n_bins=4, overlapping=overlapping), x)
+        np.testing.assert_allclose(mtf(x, size, bins=4, segmentation=segmentation), expected, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("bins", [2, 3, 5, 8, 10])
 def test_bin_numbers_equal_those_of_pyts(kind, bins):
@@ -103,7 +134,7 @@ def test_bin_numbers_equal_those_of_pyts_where_ranks_round(length, bins):
     np.testing.assert_array_equal(quantile_bins(x, bins), quiet(KBinsDiscretizer(bins, strategy="quantile"), x))
 
 
-@pytest.mark.parametrize("segmentation", ["pyts", "array_split", "truncate"])
+@pytest.mark.parametrize("segmentation", ["pyts", "overlapping", "array_split", "truncate"])
 @pytest.mark.parametrize("kind", ["normal", "quantised"])
 @pytest.mark.parametrize(("length", "size", "bins"), [(40, 40, 4), (40, 8, 6), (37, 5, 3)])
 def test_the_product_form_equals_the_field_built_in_full(segmentation, kind, length, size, bins):
@@ -176,8 +207,15 @@ def test_dtype_sets_the_type_of_the_image_only():
 
 @pytest.mark.parametrize("bins", [1, 0, -3])
 def test_fewer_than_two_bins_are_refused(bins, says):
-    with says(f"bins={bins} is not allowed: a Markov transition field needs at least 2 quantile bins"):
+    with says(f"bins={bins} is not allowed: a Markov transition field needs at least 2 bins"):
         mtf(np.arange(10.0), 5, bins=bins)
+
+
+def test_an_unknown_strategy_and_a_single_sample_are_refused(says):
+    with says("unknown bin strategy 'quantiles': did you mean 'quantile'? Valid: quantile, uniform, normal"):
+        mtf(np.arange(10.0), 5, strategy="quantiles")
+    with says("a series of 1 sample has no transitions for a Markov field: give at least 2 samples"):
+        mtf(np.array([3.0]), 1)
 
 
 def test_a_size_beyond_the_length_is_refused(says):
@@ -186,3 +224,59 @@ def test_a_size_beyond_the_length_is_refused(says):
         "choose a size from 1 to 10 or cut longer windows"
     ):
         mtf(np.arange(10.0), 11)
+
+
+def test_merged_bins_are_warned_of_by_the_public_function():
+    x = np.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]])
+    assert merged_bins(x, 4).tolist() == [False, True]
+    words = "equal quantiles merged: 1 of 2 series have fewer than 4 Markov bins, the first at \\(1\\): use fewer bins"
+    with pytest.warns(UserWarning, match=words):
+        tsimage.mtf(x, 4, bins=4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tsimage.mtf(x, 4, bins=2)  # one edge has nothing to merge with
+        tsimage.mtf(x, 4, bins=4, strategy="uniform")
+
+
+def test_a_fitted_model_pools_the_windows_of_a_channel():
+    # channel 0: sorted 0 0 0 1 1 1 2 2 2, median 1: bins 0 0 1 / 0 0 1 / 1 0 0 -> counts [[3, 2], [1, 0]]
+    x = np.array(
+        [[[0.0, 1.0, 2.0], [5.0, 5.0, 7.0]], [[0.0, 1.0, 2.0], [5.0, 7.0, 7.0]], [[2.0, 0.0, 1.0], [7.0, 5.0, 5.0]]]
+    )
+    model = fit_markov(x, bins=2)
+    assert model.edges.tolist() == [[1.0], [5.0]]
+    np.testing.assert_allclose(model.transitions[0], [[0.6, 0.4], [1.0, 0.0]], rtol=1e-15)
+    image = mtf(x[:1], 3, model=model)
+    assert image.shape == (1, 2, 3, 3)
+    w = model.transitions[0]
+    binned = [0, 0, 1]
+    np.testing.assert_allclose(image[0, 0], [[w[a, b] for b in binned] for a in binned], rtol=1e-15)
+
+
+def test_with_its_own_window_as_training_part_a_model_changes_nothing():
+    x = np.random.default_rng(5).normal(size=(1, 3, 60))
+    np.testing.assert_allclose(mtf(x, 12, model=fit_markov(x, bins=5)), mtf(x, 12, bins=5), rtol=0, atol=1e-14)
+
+
+def test_a_model_reads_new_windows_on_the_old_scale_in_numpy_and_torch():
+    rng = np.random.default_rng(6)
+    model = fit_markov(rng.normal(size=(20, 2, 50)), bins=4)
+    assert isinstance(model, MarkovModel)
+    quiet_window = rng.normal(size=(3, 2, 40)) * 1e-3  # stays in the two middle bins
+    image = mtf(quiet_window, 8, model=model)
+    assert np.isin(digitise(quiet_window, model.edges), [1, 2]).all()
+    assert np.abs(image - mtf(quiet_window, 8, bins=4)).max() > 0.1
+    np.testing.assert_allclose(mtf(torch.from_numpy(quiet_window), 8, model=model).numpy(), image, rtol=0, atol=1e-14)
+
+
+def test_nothing_to_fit_on_is_refused(says):
+    with says("cannot fit transitions on windows of shape (0, 2, 9): give at least one window of two samples"):
+        fit_markov(np.empty((0, 2, 9)))
+
+
+def test_edges_in_float64_from_float32_samples_equal_those_of_the_exact_samples():
+    x = np.random.default_rng(9).normal(size=(4, 101)).astype(np.float32)
+    for strategy in ("quantile", "uniform", "normal"):
+        narrow = bin_edges(x, 6, strategy, dtype=np.float64)
+        assert narrow.dtype == np.float64
+        np.testing.assert_array_equal(narrow, bin_edges(x.astype(np.float64), 6, strategy))

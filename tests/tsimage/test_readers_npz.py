@@ -155,7 +155,7 @@ def test_nan_names_its_window_and_channel(npz, says):
     path = npz(X=values, y=np.arange(4))
     with says(
         "set: window 'window000002', channel 'channel1', sample 0 is nan (1 of 4 windows hold NaN or infinity): "
-        "fill or remove these samples"
+        "fill or remove these samples, or load with missing '0.2s' to fill gaps up to 0.2 s, or 'mask'"
     ):
         tsimage.load(path)
 
@@ -178,6 +178,6 @@ def test_options_of_recordings_are_refused(npz, says):
     path = npz(X=X, y=np.arange(4))
     with says(
         "the npz reader cannot use the option overlap, window: leave it out; "
-        "allowed here: channels, classes, constant, rate, units"
+        "allowed here: channels, classes, constant, missing, rate, units"
     ):
         tsimage.load(path, window="128", overlap=0.5)

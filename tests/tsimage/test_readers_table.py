@@ -207,7 +207,10 @@ def test_drop_unlabelled_leaves_such_rows_out_and_counts_them(csv):
 )
 def test_a_value_that_is_no_finite_number_names_file_line_and_column(csv, says, cell, got):
     path = csv("z,x,y", "9,0,a", f"9,{cell},a", "9,2,a", f"9,{cell},a")
-    with says(f"{path}, line 3: column 'x' is {got} (2 of 4 rows are no finite number): fill or remove these rows"):
+    hint = ", or pass missing '0.2s' to fill gaps up to 0.2 s, or 'mask'" if got == "empty or NaN" else ""
+    with says(
+        f"{path}, line 3: column 'x' is {got} (2 of 4 rows are no finite number): fill or remove these rows{hint}"
+    ):
         tsimage.load(path, **READ)
 
 
@@ -215,6 +218,7 @@ def test_lines_are_counted_past_blank_ones(csv, says):
     path = csv("x,y", "0,a", "", "oops,a")
     with says(
         f"{path}, line 3: column 'x' is empty or NaN (2 of 3 rows are no finite number): fill or remove these rows"
+        ", or pass missing '0.2s' to fill gaps up to 0.2 s, or 'mask'"
     ):
         tsimage.load(path, **READ)
 
@@ -224,6 +228,7 @@ def test_parquet_errors_count_rows(tmp_path, says):
     pd.DataFrame({"x": [0.0, np.nan], "y": ["a", "a"]}).to_parquet(path)
     with says(
         f"{path}, row 1: column 'x' is empty or NaN (1 of 2 rows are no finite number): fill or remove these rows"
+        ", or pass missing '0.2s' to fill gaps up to 0.2 s, or 'mask'"
     ):
         tsimage.load(path, **READ)
 

@@ -308,9 +308,10 @@ def test_windows_are_saved_as_npz_only(make_windows, says, tmp_path):
 def test_a_value_that_is_not_finite_names_window_channel_and_sample(make_windows, says, value, text):
     values = make_windows().values.copy()
     values[4, 1, 9] = values[5, 0, 0] = value
+    hint = ", or load with missing '0.2s' to fill gaps up to 0.2 s, or 'mask'" if text == "nan" else ""
     with says(
         f"made: window 'w4', channel 'gyro-x', sample 9 is {text} (2 of 6 windows hold NaN or infinity): "
-        "fill or remove these samples"
+        f"fill or remove these samples{hint}"
     ):
         make_windows(values=values)
 

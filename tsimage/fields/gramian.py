@@ -22,6 +22,19 @@ from tsimage.segments import Segmentation, floating, paa
 Order = Literal["paa-then-scale", "scale-then-paa"]
 
 
+def check_target(target: tuple[float, ...]) -> tuple[float, float]:
+    """Return the two ends of the range that series are scaled to, inside [-1, 1].
+
+    Raises
+    ------
+    UserError
+        For anything else.
+    """
+    if len(target) != 2 or not -1 <= target[0] < target[1] <= 1:
+        raise UserError(f"target range {target} is not allowed: it must satisfy -1 <= low < high <= 1")
+    return target[0], target[1]
+
+
 def _polar(
     x: Any,
     size: int,
@@ -40,9 +53,7 @@ def _polar(
     xp = array_namespace(x)
     if order not in get_args(Order):
         raise unknown("order", str(order), get_args(Order))
-    lo, hi = target
-    if not -1 <= lo < hi <= 1:
-        raise UserError(f"target range {target} is not allowed: it must satisfy -1 <= low < high <= 1")
+    lo, hi = check_target(target)
     short = paa(x, size, segmentation)
     if limits is None:
         source = x if order == "scale-then-paa" else short
@@ -68,7 +79,11 @@ def _polar(
     above, below = xp.clip(above, min=0.0), xp.clip(below, min=0.0)
     above, below = xp.where(constant, 0.0, above), xp.where(constant, 1.0, below)
     p, q = (1 + lo) + (hi - lo) * above, (1 - hi) + (hi - lo) * below
-    return (p - q) / 2, xp.sqrt(p * q)
+    square = p * q
+    # The root has no slope at the ends of the range, where its gradient is taken as 0: an end of the series' own range
+    # is mapped there whatever its value, and beyond a fixed range nothing moves.
+    inside = square > 0
+    return (p - q) / 2, xp.where(inside, xp.sqrt(xp.where(inside, square, 1.0)), 0.0)
 
 
 def _clip(xp: Any, x: Any, low: Any, high: Any) -> Any:
@@ -100,7 +115,7 @@ def gasf(
         The range of the scaled values inside [-1, 1]: (-1, 1), or (0, 1) where the diagonal must be invertible.
     order : {"paa-then-scale", "scale-then-paa"}
         Where the minimum and maximum are taken (pyts: after PAA; Wang & Oates: before).
-    segmentation : {"pyts", "array_split", "truncate"}
+    segmentation : {"pyts", "overlapping", "array_split", "truncate"}
         See `tsimage.segments.segment_bounds`.
     dtype : dtype, optional
         Type of the outer products and of the result; default that of `x`.

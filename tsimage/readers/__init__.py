@@ -41,6 +41,9 @@ class ReadOptions:
     """Unit of the channels (g, m/s^2, rad/s, deg/s): one for all or one for each."""
     drop_unlabelled: bool = False
     """Tables: leave out rows without a label (counted) instead of stopping at them."""
+    missing: str = "raise"
+    """Missing samples (empty or NaN): raise; the longest gap that is filled by a straight line (0.2s, or 10 for
+    samples); or mask, which keeps them for images whose pixels become NaN there."""
     constant: Literal["raise", "flag", "drop"] = "raise"
     """Windows with a channel that never moves: stop at them, keep and flag them, or leave them out."""
 
@@ -105,8 +108,8 @@ def reader_for(path: Path) -> Reader:
             return reader
     kind = "folder" if path.is_dir() else "file"
     raise UserError(
-        f"no reader knows the {kind} '{path}': give a .csv or .parquet table or a folder of them, an .npz of windows, "
-        "or the UCI HAPT set as a folder, .zip or .tar.xz"
+        f"no reader knows the {kind} '{path}': give a .csv or .parquet table or a folder of them, an .npz of windows "
+        "or a folder with X.npy and y.npy, or the UCI HAPT set as a folder, .zip or .tar.xz"
     )
 
 
@@ -114,7 +117,7 @@ def readers() -> dict[str, Reader]:
     """Return all readers by name, in the order in which they are asked."""
     from tsimage.readers import hapt, npz, table
 
-    return {reader.name: reader for reader in (npz.READER, hapt.READER, table.READER)}
+    return {reader.name: reader for reader in (npz.READER, npz.NPY_READER, hapt.READER, table.READER)}
 
 
 def check_options(what: str, allowed: frozenset[str], options: ReadOptions) -> None:

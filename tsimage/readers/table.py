@@ -107,7 +107,7 @@ def _recordings(file: Path, name: str, options: ReadOptions) -> list[Recording]:
     if frame.empty:
         raise UserError(f"{file}: the table has no rows: leave the file out")
 
-    values = np.stack([_numbers(file, frame[c]) for c in channels]).astype(np.float32)
+    values = np.stack([_numbers(file, frame[c], options.missing != "raise") for c in channels]).astype(np.float32)
     labels = frame[options.label]
     missing = _blank(labels)
     if missing.any() and not options.drop_unlabelled:
@@ -163,15 +163,22 @@ def _line(file: Path, row: int) -> str:
     return f"line {row + 2}" if file.suffix.lower() == ".csv" else f"row {row}"
 
 
-def _numbers(file: Path, column: pd.Series) -> np.ndarray:
+def _numbers(file: Path, column: pd.Series, may_miss: bool | None = None) -> np.ndarray:
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
     bad = ~np.isfinite(numbers)
+    if may_miss and bad.any():
+        bad &= ~_blank(column).to_numpy()
     if bad.any():
         row = int(np.argmax(bad))
         got = "empty or NaN" if _blank(column.iloc[[row]]).item() else f"'{column.iloc[row]}'"
         raise UserError(
             f"{file}, {_line(file, row)}: column '{column.name}' is {got} ({int(bad.sum())} of {len(bad)} rows are no "
             "finite number): fill or remove these rows"
+            + (
+                ", or pass missing '0.2s' to fill gaps up to 0.2 s, or 'mask'"
+                if may_miss is False and got == "empty or NaN"
+                else ""
+            )
         )
     return numbers
 
@@ -233,5 +240,6 @@ READER = Reader(
     name="table",
     accepts=_accepts,
     read=read_table,
-    options=CUT_OPTIONS | {"label", "time", "time_unit", "rate", "subject", "recording", "units", "drop_unlabelled"},
+    options=CUT_OPTIONS
+    | {"label", "time", "time_unit", "rate", "subject", "recording", "units", "missing", "drop_unlabelled"},
 )
