@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
@@ -314,6 +314,7 @@ class Imager:
             sentence names the window and channel.
         """
         names: Sequence[str] | None = None
+        known_finite = isinstance(x, Windows) and x.gaps is None
         if isinstance(x, Windows):
             names, units, rate_hz = x.channels, x.units, x.rate_hz
             missing = "mask" if missing == "raise" and x.gaps is not None else missing
@@ -328,11 +329,13 @@ class Imager:
             raise unknown("engine", str(engine), get_args(Engine))
         self.check(length, units)
         limits = self.limits(units) if self._needs_units else None
-        gone = None
-        if missing == "raise":
-            check_finite(x, names)
-        else:
+        gone, check = None, None
+        if missing != "raise":
             x, gone = filled(x, missing, rate_hz, names)
+        elif is_numpy_array(x) and not known_finite:
+            check = partial(_check_block, x, names)
+        elif not known_finite:
+            check_finite(x, names)
         constant = None if self.constant_series == "flag" else constant_series(x)
         if constant is not None and self.constant_series == "raise":
             refuse_constant(constant, names)
@@ -341,7 +344,7 @@ class Imager:
         if is_numpy_array(x):
             shape = (n, len(self.channel_names(units)), self.size, self.size)
             images = np.empty(shape, dtype=self.dtype) if out is None else _checked(out, shape, self.dtype)
-            paint_array(self, x, limits, images, engine)
+            paint_array(self, x, limits, images, engine, check)
         elif out is not None or engine != "auto":
             raise UserError("out= and engine= are for NumPy arrays; a tensor comes back on the device of the input")
         elif self.dtype in LEVELS:
@@ -413,6 +416,13 @@ def _checked(out: Any, shape: tuple[int, ...], dtype: str) -> np.ndarray:
         got = f"{out.dtype} of shape {tuple(out.shape)}" if hasattr(out, "dtype") else type(out).__name__
         raise UserError(f"out is {got}: the images need a NumPy array of {dtype} and shape {shape}")
     return out
+
+
+def _check_block(x: np.ndarray, names: Sequence[str], block: np.ndarray) -> None:
+    from tsimage.kernels import is_finite
+
+    if block.dtype not in (np.float32, np.float64) or not is_finite(block):
+        check_finite(x, names)
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:

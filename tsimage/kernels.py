@@ -19,27 +19,70 @@ _LOOP: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
 UNROLLED = 8
 
 
-def _put(out: Any, row: Any, scale: Any, offset: Any) -> None:
-    """Write a row of pixels; the compiled form depends on the type of `out`."""
+def _pixel(image: Any, value: Any, scale: Any, offset: Any) -> Any:
+    """Turn a value into what `image` holds; the compiled form depends on its type."""
 
 
-@overload(_put, inline="always")
-def _put_as(out: Any, row: Any, scale: Any, offset: Any) -> Any:
-    if isinstance(out.dtype, types.Float):
+@overload(_pixel, inline="always")
+def _pixel_as(image: Any, value: Any, scale: Any, offset: Any) -> Any:
+    if isinstance(image.dtype, types.Float):
 
-        def floats(out: Any, row: Any, scale: Any, offset: Any) -> None:
-            for j in range(row.size):
-                out[j] = row[j]
+        def as_it_is(image: Any, value: Any, scale: Any, offset: Any) -> Any:
+            return value
 
-        return floats
+        return as_it_is
 
-    zero, top = np.float32(0), np.float32(255.5 if out.dtype.bitwidth == 8 else 65535.5)
+    zero, top = np.float32(0), np.float32(255.5 if image.dtype.bitwidth == 8 else 65535.5)
 
-    def codes(out: Any, row: Any, scale: Any, offset: Any) -> None:
-        for j in range(row.size):
-            out[j] = np.int32(min(max(row[j] * scale + offset, zero), top))
+    def code(image: Any, value: Any, scale: Any, offset: Any) -> Any:
+        return np.int32(min(max(value * scale + offset, zero), top))
 
-    return codes
+    return code
+
+
+@njit(fastmath={"reassoc"}, **_LOOP)
+def is_finite(x: Any) -> bool:
+    """Tell whether all values (window, channel, time) are finite: 0 times anything else is NaN."""
+    for window in range(x.shape[0]):
+        total = x[0, 0, 0] * 0
+        for channel in range(x.shape[1]):
+            for t in range(x.shape[2]):
+                total += x[window, channel, t] * 0
+        if total != 0:  # NaN is not
+            return False
+    return True
+
+
+@njit(**_LOOP)
+def quantile_edges(ordered: Any, left: Any, fraction: Any, merge_below: float, edges: Any) -> None:
+    """Fill the edges (window, channel, Q - 1) of sorted samples; `tsimage.fields.markov.quantile_edges` says it readably.
+
+    An edge is rounded down to the type of `edges`, that of the samples: x > edge in float64 is x > the float at or below.
+    """
+    merged = edges.dtype.type(np.inf)
+    for window in range(ordered.shape[0]):
+        for channel in range(ordered.shape[1]):
+            series = ordered[window, channel]
+            before = 0.0
+            for e in range(left.size):
+                a = series[left[e]] + 0.0
+                b = series[min(left[e] + 1, series.size - 1)] + 0.0
+                edge = a + (b - a) * fraction[e] if fraction[e] < 0.5 else b - (b - a) * (1 - fraction[e])
+                if e > 0 and not edge - before > merge_below:
+                    edges[window, channel, e - 1] = merged
+                before = edge
+                edges[window, channel, e] = edge
+                if edges[window, channel, e] > edge:
+                    edges[window, channel, e] = np.nextafter(edges[window, channel, e], -merged)
+
+
+@njit(fastmath={"reassoc"}, **_LOOP)
+def _magnitude(x: Any) -> float:
+    """Sum the absolute values of a series."""
+    total = x[0] * 0
+    for t in range(x.size):
+        total += abs(x[t])
+    return total + 0.0
 
 
 @njit(**_LOOP)
@@ -48,7 +91,7 @@ def _angles(
 ) -> None:
     """Fill cosine and sine of the angles of one series; `tsimage.fields.gramian._polar` says it readably."""
     length, size = x.size, bounds.shape[0]
-    least, most, largest = np.inf, -np.inf, 0.0
+    least, most = np.inf, -np.inf
     for j in range(size):
         total = 0.0
         for t in range(bounds[j, 0], bounds[j, 1]):
@@ -64,12 +107,14 @@ def _angles(
         if scale_first:
             least, most = np.inf, -np.inf
             for t in range(length):
-                least, most = min(least, np.float64(x[t])), max(most, np.float64(x[t]))
-        for t in range(length):
-            largest = max(largest, abs(np.float64(x[t])))
+                least, most = min(least, x[t] + 0.0), max(most, x[t] + 0.0)
         low, high = least, most
-        rounding = max(10.0, max(10, length // size) * largest)
-        constant = high - low <= 2.220446049250313e-16 * rounding
+        each = 2.220446049250313e-16 * max(10, length // size)
+        if high - low <= each * max(1.0, 2 * _magnitude(x)):  # else it moves: no sample is larger than their sum
+            largest = 0.0
+            for t in range(length):
+                largest = max(largest, abs(x[t] + 0.0))
+            constant = high - low <= max(2.220446049250313e-15, each * largest)
     span = 1.0 if constant else high - low
     for j in range(size):
         value = min(max(c[j], low), high)
@@ -98,7 +143,7 @@ def gramian(
     """Paint Gramian angular summation or difference fields; `limits` (channel, 2) counts where `fixed`."""
     size = bounds.shape[0]
     c64, s64 = np.empty(size), np.empty(size)
-    c, s, row = np.empty(size, work.dtype), np.empty(size, work.dtype), np.empty(size, work.dtype)
+    c, s = np.empty(size, work.dtype), np.empty(size, work.dtype)
     for window in range(x.shape[0]):
         for channel in range(x.shape[1]):
             low, high = limits[channel, 0], limits[channel, 1]
@@ -110,21 +155,23 @@ def gramian(
                 ci, si = c[i], s[i]
                 if difference:
                     for j in range(size):
-                        row[j] = si * c[j] - ci * s[j]
+                        image[i, j] = _pixel(image, si * c[j] - ci * s[j], scale, offset)
                 else:
                     for j in range(size):
-                        row[j] = ci * c[j] - si * s[j]
-                _put(image[i], row, scale, offset)
+                        image[i, j] = _pixel(image, ci * c[j] - si * s[j], scale, offset)
 
 
 @njit(inline="always", error_model="numpy")
-def _dot(a: Any, i: int, p: Any, j: int, k: int) -> Any:
-    """Sum a[k + n, i] * p[k + n, j] over n in 0..UNROLLED-1, written out so that the loop over j is one of vectors."""
-    return (
-        (a[k, i] * p[k, j] + a[k + 1, i] * p[k + 1, j]) + (a[k + 2, i] * p[k + 2, j] + a[k + 3, i] * p[k + 3, j])
-    ) + (
-        (a[k + 4, i] * p[k + 4, j] + a[k + 5, i] * p[k + 5, j])
-        + (a[k + 6, i] * p[k + 6, j] + a[k + 7, i] * p[k + 7, j])
+def _eight(a: Any, i: int, k: int) -> Any:
+    """Return a[k..k+7, i] as scalars, which stay in registers whatever the loop that uses them writes."""
+    return a[k, i], a[k + 1, i], a[k + 2, i], a[k + 3, i], a[k + 4, i], a[k + 5, i], a[k + 6, i], a[k + 7, i]
+
+
+@njit(inline="always", error_model="numpy")
+def _dot(a: Any, p: Any, j: int, k: int) -> Any:
+    """Sum a[n] * p[k + n, j] over n in 0..UNROLLED-1, written out so that the loop over j is one of vectors."""
+    return ((a[0] * p[k, j] + a[1] * p[k + 1, j]) + (a[2] * p[k + 2, j] + a[3] * p[k + 3, j])) + (
+        (a[4] * p[k + 4, j] + a[5] * p[k + 5, j]) + (a[6] * p[k + 6, j] + a[7] * p[k + 7, j])
     )
 
 
@@ -148,9 +195,10 @@ def markov(
     """
     length, size, bins = x.shape[2], bounds.shape[0], edges.shape[2] + 1
     padded = -(-bins // UNROLLED) * UNROLLED
-    binned = np.empty(length, np.int32)
-    counts = np.empty((4, bins, bins), np.int32)
-    members = np.empty((size, bins), np.int32)
+    cells, half = bins * bins, size * bins
+    binned, pairs = np.empty(length, np.int32), np.zeros(length, np.int32)
+    # Tables used in turn: the same cell twice running would wait for its own store.
+    counts, members = np.empty(4 * cells, np.int32), np.empty(2 * half, np.int32)
     w = np.zeros((padded, padded), work.dtype)
     share = np.zeros((padded, size), work.dtype)
     left = np.zeros((padded, size), work.dtype)
@@ -167,43 +215,57 @@ def markov(
                         binned[t] += np.int32(series[t] > edge)
             members[:] = 0
             for i in range(size):
-                for t in range(bounds[i, 0], bounds[i, 1]):
-                    members[i, binned[t]] += 1
-            for i in range(size):
-                each = one / (bounds[i, 1] - bounds[i, 0])
+                even, odd = np.uint32(i * bins), np.uint32(half + i * bins)
+                start, stop = bounds[i, 0], bounds[i, 1]
+                for t in range(start, stop - 1, 2):
+                    members[even + np.uint32(binned[t])] += 1
+                    members[odd + np.uint32(binned[t + 1])] += 1
+                if (stop - start) % 2:
+                    members[even + np.uint32(binned[stop - 1])] += 1
+                each = one / (stop - start)
                 for q in range(bins):
-                    share[q, i] = members[i, q] * each
+                    share[q, i] = (members[even + q] + members[odd + q]) * each
             if fitted:
                 for a in range(bins):
                     for b in range(bins):
                         w[a, b] = transitions[channel, a, b]
             else:
-                # Four tables in turn: the same cell twice running would wait for its own store.
+                for t in range(length - 1):
+                    pairs[t] = binned[t] * bins + binned[t + 1]
                 counts[:] = 0
-                for t in range(0, length - 4, 4):
-                    counts[0, binned[t], binned[t + 1]] += 1
-                    counts[1, binned[t + 1], binned[t + 2]] += 1
-                    counts[2, binned[t + 2], binned[t + 3]] += 1
-                    counts[3, binned[t + 3], binned[t + 4]] += 1
-                for t in range((length - 1) // 4 * 4, length - 1):
-                    counts[0, binned[t], binned[t + 1]] += 1
+                whole = (length - 1) // 4 * 4
+                for t in range(0, whole, 4):
+                    counts[np.uint32(pairs[t])] += 1
+                    counts[np.uint32(cells + pairs[t + 1])] += 1
+                    counts[np.uint32(2 * cells + pairs[t + 2])] += 1
+                    counts[np.uint32(3 * cells + pairs[t + 3])] += 1
+                for t in range(whole, length - 1):
+                    counts[np.uint32(pairs[t])] += 1
                 for a in range(bins):
                     total = 0
+                    for b in range(a * bins, (a + 1) * bins):
+                        counts[b] += counts[cells + b] + counts[2 * cells + b] + counts[3 * cells + b]
+                        total += counts[b]
                     for b in range(bins):
-                        counts[0, a, b] += counts[1, a, b] + counts[2, a, b] + counts[3, a, b]
-                        total += counts[0, a, b]
-                    for b in range(bins):
-                        w[a, b] = one * counts[0, a, b] / max(total, 1)
+                        w[a, b] = one * counts[a * bins + b] / max(total, 1)
             for b in range(bins):
                 left[b] = 0
                 for k in range(0, padded, UNROLLED):
+                    column = _eight(w, b, k)
                     for j in range(size):
-                        left[b, j] += _dot(w, b, share, j, k)
+                        left[b, j] += _dot(column, share, j, k)
             image = out[window, first + channel]
             for i in range(size):
-                for j in range(size):
-                    row[j] = _dot(left, i, share, j, 0)
-                for k in range(UNROLLED, padded, UNROLLED):
+                column = _eight(left, i, 0)
+                if padded == UNROLLED:
                     for j in range(size):
-                        row[j] += _dot(left, i, share, j, k)
-                _put(image[i], row, scale, offset)
+                        image[i, j] = _pixel(image, _dot(column, share, j, 0), scale, offset)
+                    continue
+                for j in range(size):
+                    row[j] = _dot(column, share, j, 0)
+                for k in range(UNROLLED, padded, UNROLLED):
+                    column = _eight(left, i, k)
+                    for j in range(size):
+                        row[j] += _dot(column, share, j, k)
+                for j in range(size):
+                    image[i, j] = _pixel(image, row[j], scale, offset)

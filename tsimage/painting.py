@@ -7,38 +7,57 @@ through their readable definition in float64.
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from array_api_compat import array_namespace, device
 
 from tsimage.fields import Layer
-from tsimage.fields.markov import bin_edges
+from tsimage.fields.markov import MERGE_BELOW, bin_edges, quantile_ranks
 from tsimage.quantisation import LEVELS, encode
 from tsimage.segments import segment_bounds
 
 if TYPE_CHECKING:
     from tsimage.imager import Imager
 
-_BLOCK_BYTES = 1 << 21
-_TORCH_BLOCK_BYTES = 1 << 23
+_BLOCK_BYTES = 1 << 23
+_SMALL_BYTES = 1 << 23  # of Gramian fields, which one core writes as fast as two share them
+_SORTED_BYTES = 1 << 18
+_TORCH_BLOCK_BYTES = 3 << 20
 
 _pool: ThreadPoolExecutor | None = None
 
 
-def paint_array(imager: Imager, x: np.ndarray, limits: np.ndarray | None, out: np.ndarray, engine: str) -> None:
-    """Paint NumPy windows (window, channel, time) into `out`, on all cores this process may use."""
+def paint_array(
+    imager: Imager,
+    x: np.ndarray,
+    limits: np.ndarray | None,
+    out: np.ndarray,
+    engine: str,
+    check: Callable[[np.ndarray], None] | None,
+) -> None:
+    """Paint NumPy windows (window, channel, time) into `out`, on all cores this process may use.
+
+    `check` is called with each block of windows before it is painted.
+    """
     values = x if x.dtype in (np.float32, np.float64) else x.astype(np.float64)
     direct = out.flags.c_contiguous and out.dtype != np.float16
     exact = out.dtype == np.float64
     ends = None if out.dtype.name not in LEVELS else imager.bounds_within(limits, x.shape[1])
 
     def block(start: int, stop: int) -> None:
-        part = np.require(values[start:stop], requirements=["C", "A"])  # a mapped .npz need not be aligned
+        part = values[start:stop]
+        if check is not None:
+            check(part)
+        if not (part.flags.c_contiguous and part.flags.aligned):  # a mapped .npz need not be
+            part = np.require(part, requirements=["C", "A"])
         target = out[start:stop]
         images = target if direct else np.empty(target.shape, np.float32 if out.dtype.itemsize < 4 else out.dtype)
         first = 0
@@ -59,8 +78,16 @@ def paint_array(imager: Imager, x: np.ndarray, limits: np.ndarray | None, out: n
         if images is not target:
             target[...] = images if ends is None else encode(images, ends, out.dtype)
 
-    per_window = max(x.shape[2] * x.shape[1] * 4, 4 * int(np.prod(out.shape[1:])))
-    in_blocks(block, len(x), max(1, _BLOCK_BYTES // per_window))
+    small = _SMALL_BYTES if all(layer.field.name in ("gasf", "gadf") for layer in imager.layers) else 0
+    n_bytes = 4 * (x.shape[1] * x.shape[2] + math.prod(out.shape[1:]))
+    in_blocks(block, len(x), _block_length(len(x), n_bytes, small))
+
+
+def _block_length(n: int, n_bytes: int, small: int) -> int:
+    """Return how many of n windows of `n_bytes` make a block: one block where all are `small` together, else two blocks or
+    more for every core, since cores are not equally quick."""
+    blocks = max(-(-n * n_bytes // _BLOCK_BYTES), 2 * cores() if n * n_bytes > small and cores() > 1 else 1)
+    return -(-n // blocks)
 
 
 def paint_tensor(imager: Imager, x: Any, limits: np.ndarray | None) -> Any:
@@ -71,18 +98,23 @@ def paint_tensor(imager: Imager, x: Any, limits: np.ndarray | None) -> Any:
     dtype = getattr(xp, imager.dtype)
     work = xp.float32 if imager.dtype == "float16" else dtype
 
-    def all_layers(part: Any) -> Any:
-        part = xp.astype(part, precise, copy=False)
-        images = [paint_layer(imager, layer, part, limits, work) for layer in imager.layers]
-        return xp.astype(images[0] if len(images) == 1 else xp.concat(images, axis=1), dtype, copy=False)
+    def images_of(layer: Layer, part: Any) -> Any:
+        painted = paint_layer(imager, layer, xp.astype(part, precise, copy=False), limits, work)
+        return xp.astype(painted, dtype, copy=False)
 
-    n, n_channels = int(x.shape[0]), len(imager.channel_names([""] * int(x.shape[1])))
+    if getattr(x, "requires_grad", False) or not str(device(x)).startswith("cpu"):
+        blocks = [images_of(layer, x) for layer in imager.layers]
+        return blocks[0] if len(blocks) == 1 else xp.concat(blocks, axis=1)
+    # On the CPU field by field, in blocks that stay in the caches.
+    n, n_channels = int(x.shape[0]), int(x.shape[1])
     step = max(1, _TORCH_BLOCK_BYTES // (4 * n_channels * imager.size**2))
-    if n <= step or getattr(x, "requires_grad", False) or not str(device(x)).startswith("cpu"):
-        return all_layers(x)
-    out = xp.empty((n, n_channels, imager.size, imager.size), dtype=dtype, device=device(x))
-    for start in range(0, n, step):
-        out[start : start + step] = all_layers(x[start : start + step])
+    channels = [1 if layer.field.joint else n_channels for layer in imager.layers]
+    out = xp.empty((n, sum(channels), imager.size, imager.size), dtype=dtype, device=device(x))
+    first = 0
+    for layer, count in zip(imager.layers, channels, strict=True):
+        for start in range(0, n, step):
+            out[start : start + step, first : first + count] = images_of(layer, x[start : start + step])
+        first += count
     return out
 
 
@@ -120,7 +152,7 @@ def _gramian(
         layer.field.name == "gadf",
         out,
         first,
-        *_codes(out, (-1.0, 1.0)),
+        *_codes(out.dtype, -1.0, 1.0),
     )
 
 
@@ -129,48 +161,68 @@ def _markov(
 ) -> None:
     from tsimage import kernels
 
-    model = imager.model(layer)
-    if model is None:
-        exact = bin_edges(x, layer.options["bins"], layer.options["strategy"], dtype=np.float64)
-        transitions = np.zeros((0, 0, 0))
-    else:
-        exact = np.broadcast_to(model.edges, (len(x), *model.edges.shape))
-        transitions = model.transitions
-    edges = exact.astype(x.dtype)
-    if x.dtype != exact.dtype:  # x > edge in float64 is x > the float32 at or below the edge
-        edges = np.where(edges > exact, np.nextafter(edges, x.dtype.type(-np.inf)), edges)
-    kernels.markov(
-        x,
-        np.ascontiguousarray(edges),
-        np.ascontiguousarray(transitions),
-        model is not None,
-        segment_bounds(x.shape[2], imager.size, imager.segmentation),
-        out,
-        first,
-        *_codes(out, (0.0, 1.0)),
-    )
+    model, bins, strategy = imager.model(layer), layer.options["bins"], layer.options["strategy"]
+    bounds = segment_bounds(x.shape[2], imager.size, imager.segmentation)
+    transitions = np.zeros((0, 0, 0)) if model is None else np.ascontiguousarray(model.transitions)
+    left, fraction = quantile_ranks(x.shape[2], bins)
+    codes = _codes(out.dtype, 0.0, 1.0)
+    # Buffers that stay in the core's own cache: fresh memory for every sort would cost more than the sort.
+    step = min(len(x), max(1, _SORTED_BYTES // x[0].nbytes))
+    ordered = np.empty((step, *x.shape[1:]), x.dtype)
+    edges = np.empty((step, x.shape[1], bins - 1), x.dtype)
+    for start in range(0, len(x), step):
+        part = x[start : start + step]
+        n = len(part)
+        if model is None and strategy == "quantile":
+            np.copyto(ordered[:n], part)
+            ordered[:n].sort(axis=-1)
+            kernels.quantile_edges(ordered[:n], left, fraction, MERGE_BELOW, edges[:n])
+        else:
+            exact = model.edges if model is not None else bin_edges(part, bins, strategy, dtype=np.float64)
+            edges[:n] = exact
+            np.nextafter(edges[:n], x.dtype.type(-np.inf), out=edges[:n], where=edges[:n] > exact)
+        kernels.markov(
+            part, edges[:n], transitions, model is not None, bounds, out[start : start + step], first, *codes
+        )
 
 
-def _codes(out: np.ndarray, ends: tuple[float, float]) -> tuple[Any, Any, np.ndarray]:
+@lru_cache
+def _codes(dtype: np.dtype, low: float, high: float) -> tuple[Any, Any, np.ndarray]:
     """Return scale and offset of whole numbers, and an empty array of the type that is computed in."""
-    work = np.float64 if out.dtype == np.float64 else np.float32
-    levels = LEVELS.get(out.dtype.name, 0)
-    scale = levels / (ends[1] - ends[0])
-    return work(scale), work(0.5 - ends[0] * scale), np.empty(0, work)
+    work = np.float64 if dtype == np.float64 else np.float32
+    scale = LEVELS.get(dtype.name, 0) / (high - low)
+    return work(scale), work(0.5 - low * scale), np.empty(0, work)
 
 
 _LOOPS: dict[str, Callable[..., None]] = {"gasf": _gramian, "gadf": _gramian, "mtf": _markov}
 
 
 def in_blocks(work: Callable[[int, int], None], n: int, length: int) -> None:
-    """Call `work(start, stop)` for blocks of `length` of n rows, side by side on the cores of this process."""
-    starts = range(0, n, length)
-    spans: Sequence[tuple[int, int]] = [(start, min(n, start + length)) for start in starts]
-    if len(spans) < 2 or cores() < 2:
-        for start, stop in spans:
-            work(start, stop)
-        return
-    for done in [_threads().submit(work, *span) for span in spans]:
+    """Call `work(start, stop)` for blocks of `length` of n rows, side by side on the cores of this process.
+
+    The calling thread takes blocks too. The first error ends the work and is raised here, once no thread works any more.
+    """
+    pending = deque((start, min(n, start + length)) for start in range(0, n, length))
+
+    def take() -> None:
+        while pending:
+            try:
+                span = pending.popleft()
+            except IndexError:  # another thread was quicker
+                return
+            try:
+                work(*span)
+            except BaseException:
+                pending.clear()
+                raise
+
+    others = min(cores(), len(pending)) - 1
+    helping = [_threads().submit(take) for _ in range(others)]
+    try:
+        take()
+    finally:
+        wait(helping)
+    for done in helping:
         done.result()
 
 
@@ -184,7 +236,7 @@ def cores() -> int:
 def _threads() -> ThreadPoolExecutor:
     global _pool
     if _pool is None:
-        _pool = ThreadPoolExecutor(cores(), thread_name_prefix="tsimage")
+        _pool = ThreadPoolExecutor(max(1, cores() - 1), thread_name_prefix="tsimage")
     return _pool
 
 

@@ -17,6 +17,7 @@ from tsimage.errors import UserError, unknown
 Segmentation = Literal["pyts", "overlapping", "array_split", "truncate"]
 
 
+@lru_cache(maxsize=64)
 def segment_bounds(length: int, size: int, segmentation: Segmentation = "pyts") -> np.ndarray:
     """Return the first sample of each segment and the one after its last, for a series of `length` samples.
 
@@ -34,7 +35,7 @@ def segment_bounds(length: int, size: int, segmentation: Segmentation = "pyts") 
 
     Returns
     -------
-    ndarray of int64, shape (size, 2)
+    ndarray of int64, shape (size, 2), read-only
 
     Raises
     ------
@@ -62,16 +63,20 @@ def segment_bounds(length: int, size: int, segmentation: Segmentation = "pyts") 
     if segmentation == "overlapping":
         width = -(-length // size)
         starts = np.arange(size) * width - np.linspace(0, size * width - length, size).astype(np.int64)
-        return np.stack([starts, starts + width], axis=1)
-    if segmentation == "pyts":
+        stops = starts + width
+    elif segmentation == "pyts":
         bounds = np.linspace(0, length, size + 1).astype(np.int64)
+        starts, stops = bounds[:-1], bounds[1:]
     else:
         whole, rest = divmod(length, size)
         lengths = np.full(size, whole)
         if segmentation == "array_split":
             lengths[:rest] += 1
-        bounds = np.concatenate([[0], np.cumsum(lengths)])
-    return np.stack([bounds[:-1], bounds[1:]], axis=1)
+        stops = np.cumsum(lengths)
+        starts = stops - lengths
+    spans = np.stack([starts, stops], axis=1)
+    spans.flags.writeable = False
+    return spans
 
 
 @lru_cache(maxsize=64)

@@ -145,13 +145,16 @@ def test_blocks_cover_every_row_once_on_several_threads(monkeypatch):
 
 def test_an_error_in_a_block_reaches_the_caller(monkeypatch):
     monkeypatch.setattr(painting, "cores", lambda: 2)
+    seen = []
 
     def work(start, stop):
+        seen.append(start)
         if start == 6:
             raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError, match="broken"):
-        painting.in_blocks(work, 10, 2)
+        painting.in_blocks(work, 1000, 2)
+    assert len(seen) < 500  # no block was begun after the error
 
 
 def _paint_in_child(queue, x):

@@ -139,7 +139,9 @@ def gasf(
            [-1.,  0.,  1.]])
     """
     c, s = _cast(*_polar(x, size, limits, target, order, segmentation), dtype)
-    return c[..., :, None] * c[..., None, :] - s[..., :, None] * s[..., None, :]
+    image = c[..., :, None] * c[..., None, :]
+    image -= s[..., :, None] * s[..., None, :]
+    return image
 
 
 def gadf(
