@@ -91,9 +91,8 @@ def convert(
             write_at(file, 0, header)
             images = JournalledImages(file, len(header), n_bytes, work / JOURNAL)
             _paint_missing(windows, imager, chunks, images, say, on_progress)
-        ranges = windows.ranges()
-        write_ranges(work / MADE / RANGES, ranges)
-        write_labels(work / MADE / LABELS, windows, ranges)
+        write_ranges(work / MADE / RANGES, imager.ranges(windows))
+        write_labels(work / MADE / LABELS, windows, windows.ranges())
         content["chunk_windows"] = len(chunks[0])
         content["files"] = {
             IMAGES: {

@@ -18,6 +18,7 @@ from tsimage.errors import UserError, unknown
 from tsimage.fields import Layer, parse_stack
 from tsimage.fields.gramian import Order, check_target
 from tsimage.fields.markov import MarkovModel, merged_bins
+from tsimage.gaps import fill_gaps
 from tsimage.painting import paint_array, paint_layer, paint_tensor
 from tsimage.policies import (
     ConstantPolicy,
@@ -31,7 +32,7 @@ from tsimage.policies import (
 )
 from tsimage.quantisation import LEVELS, encode
 from tsimage.scaling import fixed_limits, half_widths
-from tsimage.segments import Segmentation, segment_bounds
+from tsimage.segments import Segmentation, paa, segment_bounds
 from tsimage.windows import Windows
 
 Dtype = Literal["float32", "float64", "float16", "uint8", "uint16"]
@@ -232,6 +233,23 @@ class Imager:
                     )
                 rows.append(pair)
         return np.array(rows)
+
+    def ranges(self, windows: Windows) -> np.ndarray:
+        """Return the smallest and largest value of each series as it is scaled: float32, shape (window, channel, 2).
+
+        Of the averaged series where each window's Gramian fields are scaled by its own range after averaging, so that
+        `tsimage.from_pair` and `tsimage.from_gasf` give back original units; of the raw series otherwise.
+        """
+        averaged = self.scaling == "window" and self.order == "paa-then-scale"
+        if not averaged or not any("order" in layer.field.parameters for layer in self.layers):
+            return windows.ranges()
+        ranges = np.empty((*windows.values.shape[:2], 2), dtype=np.float32)
+        for start, block in blocks(windows.values):
+            whole, _ = fill_gaps(block, None)
+            short = paa(whole.astype(np.float64), self.size, self.segmentation)
+            rows = slice(start, start + len(block))
+            ranges[rows, :, 0], ranges[rows, :, 1] = short.min(axis=2), short.max(axis=2)
+        return ranges
 
     def clipped_share(self, windows: Windows) -> float:
         """Return the share of raw samples outside the fixed range, 0 with per-window scaling.

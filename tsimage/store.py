@@ -59,7 +59,10 @@ class ImageStore:
 
     @cached_property
     def ranges(self) -> np.ndarray:
-        """Smallest and largest value of each raw series, float32, shape (window, raw channel, 2), in original units."""
+        """Smallest and largest value of each series, float32, shape (window, raw channel, 2), in original units.
+
+        Of the series as it was scaled: see `tsimage.Imager.ranges`.
+        """
         return np.load(self.path / RANGES, mmap_mode="r", allow_pickle=False)
 
     @cached_property
@@ -109,6 +112,46 @@ class ImageStore:
         """
         images = self.images[index]
         return images.astype(np.float32) if self.bounds is None else decode(images, self.bounds)
+
+    def series(self, index: Any) -> np.ndarray:
+        """Return the series that Gramian fields were painted from, averaged to S points, in original units.
+
+        Parameters
+        ----------
+        index : slice, or array of positions or bool
+            As for `images`.
+
+        Returns
+        -------
+        ndarray of float64, shape (window, raw channel, S)
+            What lay outside a fixed range comes back as its end; see `tsimage.inverse` for the error.
+
+        Raises
+        ------
+        UserError
+            If the store holds neither a GASF on (0, 1) nor GASF and GADF both, or a sign stays open.
+        """
+        from tsimage.inverse import from_gasf, from_pair
+        from tsimage.scaling import fixed_limits
+
+        recipe, source = self.manifest["recipe"], self.manifest["source"]
+        positions = {
+            field: [i for i, name in enumerate(self.manifest["channels"]) if name.startswith(f"{field}:")]
+            for field in ("gasf", "gadf")
+        }
+        target = tuple(recipe["target"])
+        limits = fixed_limits(recipe["scaling"], source["units"])
+        limits = self.ranges[index].astype(np.float64) if limits is None else limits
+        images = self.read(index)
+        if positions["gasf"] and positions["gadf"]:
+            pair = (images[:, positions[field]] for field in ("gasf", "gadf"))
+            return from_pair(*pair, target=target, limits=limits)
+        if positions["gasf"] and target[0] >= 0:
+            return from_gasf(images[:, positions["gasf"]], target=target, limits=limits)
+        raise UserError(
+            f"'{self.path}' holds {', '.join(self.manifest['channels'])}: a series comes back from gasf with target 0 1, or "
+            "from gasf and gadf together"
+        )
 
     def positions(self, split: str | None = None) -> np.ndarray:
         """Return the positions of the images of one part of the data set's own split, or of all, int64.

@@ -245,3 +245,33 @@ def test_a_damaged_manifest_is_named_first_and_the_rest_still_judged(store, says
 def test_only_stores_can_be_verified(tmp_path, says):
     with says(f"'{tmp_path}' is no image store: there is no manifest.json; make one with tsimage convert"):
         tsimage.ImageStore(tmp_path).verify()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint16"])
+@pytest.mark.parametrize(
+    ("stack", "options"),
+    [
+        ("mtf+gasf", {"target": (0, 1), "scaling": "window"}),
+        ("gasf+gadf", {"scaling": "window"}),
+        ("gadf+rp+gasf", {"scaling": "fixed:g=5,rad/s=5"}),
+        ("gasf", {"target": (0, 1), "scaling": "window", "order": "scale-then-paa"}),
+    ],
+)
+def test_series_come_back_in_original_units(make_windows, tmp_path, stack, options, dtype):
+    windows = make_windows()
+    imager = tsimage.Imager(stack=stack, size=8, dtype=dtype, **options)
+    store = tsimage.convert(windows, tmp_path / "s", imager)
+    expected = tsimage.paa(windows.values.astype(np.float64), 8)
+    span = np.ptp(windows.values)
+    error = np.abs(store.series(slice(None)) - expected).max() / span
+    assert error < {"float32": 2e-6, "float64": 1e-7, "uint16": 2e-3}[dtype]
+    np.testing.assert_array_equal(store.series([4, 1]), store.series(slice(None))[[4, 1]])
+
+
+def test_a_store_without_what_an_inverse_needs_says_so(make_windows, tmp_path, says):
+    store = tsimage.convert(make_windows(), tmp_path / "s", tsimage.Imager(stack="gasf", size=8))
+    with says(
+        f"'{tmp_path / 's'}' holds gasf:acc-x, gasf:gyro-x: a series comes back from gasf with target 0 1, or from gasf and "
+        "gadf together"
+    ):
+        store.series([0])
