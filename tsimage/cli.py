@@ -143,6 +143,19 @@ def show(
     _say(f"wrote {output}")
 
 
+def fields(debug: bool = False) -> None:
+    """List the kinds of image and the options that each takes in a stack, as in mtf(bins=4).
+
+    Args:
+        debug: show the traceback of an error.
+    """
+    from tsimage.fields import FIELDS
+
+    for field in FIELDS.values():
+        options = ", ".join(f"{name}={value}" for name, value in field.options.items())
+        _say(f"{field.name}: {field.summary}" + (f" ({options})" if options else ""))
+
+
 def datasets(debug: bool = False) -> None:
     """List the data sets of the catalogue.
 
@@ -232,6 +245,7 @@ def main(args: Sequence[str] | None = None) -> None:
         "convert": convert,
         "verify": verify,
         "show": show,
+        "fields": fields,
         "datasets": datasets,
     }
     main_for("tsimage", "Time-series imaging for wearable sensors.", commands, args)

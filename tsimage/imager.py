@@ -262,6 +262,17 @@ class Imager:
         outside = sum(int((np.abs(block) > limits[:, 1:]).sum()) for _, block in blocks(windows.values))
         return outside / windows.values.size
 
+    def _first_outside(self, windows: Windows) -> str:
+        limits = self.limits(windows.units)
+        for start, block in blocks(windows.values):
+            outside = (
+                (np.abs(block) > limits[:, 1:]).any(axis=2) if limits is not None else np.zeros((1, 1), dtype=bool)
+            )
+            if outside.any():
+                window, channel = np.argwhere(outside)[0]
+                return f", first of window '{windows.ids[start + window]}', channel '{windows.channels[channel]}'"
+        return ""
+
     def notes(self, windows: Windows) -> list[str]:
         """Say in words what a user should know before looking at images of these windows."""
         notes = [f"Images {self.stack}: {self.size} x {self.size}"]
@@ -269,7 +280,7 @@ class Imager:
             notes[0] += f", scaling {self.scaling}"
             if self.scaling != "window":
                 share = self.clipped_share(windows)
-                notes[0] += f" ({100 * share:.2f} % of samples lie outside the range)"
+                notes[0] += f" ({100 * share:.2f} % of samples lie outside the range{self._first_outside(windows)})"
                 if share > SUSPICIOUS_SHARE:
                     units = ", ".join(dict.fromkeys(windows.units))
                     notes.append(f"WARNING: so many samples outside the range: are the channels really in {units}?")

@@ -11,7 +11,7 @@ import math
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 
 from tsimage.fields import Layer
+from tsimage.fields.gramian import angles, difference, summation
 from tsimage.fields.markov import MERGE_BELOW, bin_edges, quantile_ranks
 from tsimage.quantisation import LEVELS, encode
 from tsimage.segments import segment_bounds
@@ -98,23 +99,34 @@ def paint_tensor(imager: Imager, x: Any, limits: np.ndarray | None) -> Any:
     dtype = getattr(xp, imager.dtype)
     work = xp.float32 if imager.dtype == "float16" else dtype
 
-    def images_of(layer: Layer, part: Any) -> Any:
-        painted = paint_layer(imager, layer, xp.astype(part, precise, copy=False), limits, work)
-        return xp.astype(painted, dtype, copy=False)
+    channels = [1 if layer.field.joint else int(x.shape[1]) for layer in imager.layers]
+    outer: dict[str, Callable[..., Any]] = {"gasf": summation, "gadf": difference}
+    shared = sum(layer.field.name in outer for layer in imager.layers) > 1
 
-    if getattr(x, "requires_grad", False) or not str(device(x)).startswith("cpu"):
-        blocks = [images_of(layer, x) for layer in imager.layers]
-        return blocks[0] if len(blocks) == 1 else xp.concat(blocks, axis=1)
-    # On the CPU field by field, in blocks that stay in the caches.
-    n, n_channels = int(x.shape[0]), int(x.shape[1])
-    step = max(1, _TORCH_BLOCK_BYTES // (4 * n_channels * imager.size**2))
-    channels = [1 if layer.field.joint else n_channels for layer in imager.layers]
+    def images_of(part: Any) -> Iterator[Any]:
+        part = xp.astype(part, precise, copy=False)
+        known: tuple[Any, ...] = ()
+        if shared:
+            known = angles(part, imager.size, limits, imager.target, imager.order, imager.segmentation)
+        for layer in imager.layers:
+            if known and layer.field.name in outer:
+                images = outer[layer.field.name](*known, work)
+            else:
+                images = paint_layer(imager, layer, part, limits, work)
+            yield xp.astype(images, dtype, copy=False)
+
+    n = int(x.shape[0])
+    step = max(1, _TORCH_BLOCK_BYTES // (4 * int(x.shape[1]) * imager.size**2))
+    if getattr(x, "requires_grad", False) or not str(device(x)).startswith("cpu") or (n <= step and len(channels) == 1):
+        painted = list(images_of(x))
+        return painted[0] if len(painted) == 1 else xp.concat(painted, axis=1)
+    # On the CPU in blocks that stay in the caches, each field gone before the next is painted.
     out = xp.empty((n, sum(channels), imager.size, imager.size), dtype=dtype, device=device(x))
-    first = 0
-    for layer, count in zip(imager.layers, channels, strict=True):
-        for start in range(0, n, step):
-            out[start : start + step, first : first + count] = images_of(layer, x[start : start + step])
-        first += count
+    for start in range(0, n, step):
+        first = 0
+        for images, count in zip(images_of(x[start : start + step]), channels, strict=True):
+            out[start : start + step, first : first + count] = images
+            first += count
     return out
 
 

@@ -17,6 +17,7 @@ from tsimage.blocks import blocks
 from tsimage.errors import UserError, unknown
 from tsimage.manifest import is_sealed
 from tsimage.quantisation import decode
+from tsimage.unfinished import in_words
 
 if TYPE_CHECKING:
     from tsimage.torch_dataset import StoreDataset
@@ -245,10 +246,10 @@ class ImageStore:
 
     def __str__(self) -> str:
         n, channels, height, width = self.images.shape
-        size = (self.path / IMAGES).stat().st_size / 1e6
+        size = in_words((self.path / IMAGES).stat().st_size)
         return (
             f"{self.path}: {n:,} images of {height} x {width} with {channels} channels "
-            f"({', '.join(self.manifest['channels'])}), {len(self.class_names)} classes, {size:.1f} MB"
+            f"({', '.join(self.manifest['channels'])}), {len(self.class_names)} classes, {size}"
         )
 
 

@@ -10,6 +10,7 @@ from matplotlib.image import imread
 
 import tsimage
 from tsimage.cli import main
+from tsimage.fields import FIELDS
 
 
 @pytest.fixture
@@ -186,6 +187,13 @@ def test_convert_of_real_hapt(tmp_path, hapt, capsys, data_dir):
     np.testing.assert_array_equal(store.images, tsimage.Imager(stack="mtf(bins=2)", size=4)(chosen))
     assert store.table["split"].tolist() == chosen.split.tolist()
     assert str(hapt.cut_report) in capsys.readouterr().out.splitlines()
+
+
+def test_fields_are_listed_with_their_options(capsys):
+    main(["fields"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == list(FIELDS)
+    assert "mtf: Markov transition field, W[bin_i, bin_j] (bins=8, strategy=quantile, fit=window)" in lines
 
 
 @pytest.mark.parametrize("view", [[], ["--pick", "test-03"], ["--per-class", "2"]], ids=["first", "by-id", "per-class"])

@@ -118,10 +118,10 @@ def test_a_store_reopens_as_it_was_made(make_windows, tmp_path):
     np.testing.assert_array_equal(store.labels, windows.labels)
     assert store.table["subject"].tolist() == ["001", "NA", "", "2", "3", "4"]
     assert store.table["start"].tolist() == [0] * 6
-    size = (tmp_path / "out" / "images.npy").stat().st_size / 1e6
+    size = (tmp_path / "out" / "images.npy").stat().st_size
     assert str(store) == (
         f"{tmp_path / 'out'}: 6 images of 8 x 8 with 4 channels (gasf:acc-x, gasf:gyro-x, mtf:acc-x, mtf:gyro-x), "
-        f"3 classes, {size:.1f} MB"
+        f"3 classes, {size / 1e3:.1f} kB"
     )
 
 

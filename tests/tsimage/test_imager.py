@@ -110,7 +110,7 @@ def test_notes_tell_what_is_clipped_and_when_a_markov_field_is_noise(basic_motio
     imager = Imager(stack="gasf+mtf")
     assert imager.notes(basic_motions) == [
         f"Images gasf+mtf: 32 x 32, scaling fixed ({100 * imager.clipped_share(basic_motions):.2f} % of samples lie "
-        "outside the range)",
+        "outside the range, first of window 'train-10', channel 'acc-x')",
         "Images mtf: 99 transitions make a noisy 8 x 8 matrix for the Markov field; 320 or more are advised: "
         "fewer bins or longer windows",
     ]

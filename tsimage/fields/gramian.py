@@ -35,7 +35,7 @@ def check_target(target: tuple[float, ...]) -> tuple[float, float]:
     return target[0], target[1]
 
 
-def _polar(
+def angles(
     x: Any,
     size: int,
     limits: Any | None,
@@ -43,7 +43,7 @@ def _polar(
     order: Order,
     segmentation: Segmentation,
 ) -> tuple[Any, Any]:
-    """Return cosine and sine of the angles of the PAA'd series, each (..., S).
+    """Return cosine and sine of the angles of the PAA'd series, each (..., S): all that both fields need.
 
     With p = 1 + c and q = 1 - c formed from the distances to the two ends of the range, c = (p - q) / 2
     and s = sqrt(p q): no digits are lost where |c| is near 1, as they are in sqrt(1 - c^2). Scaling is
@@ -138,10 +138,7 @@ def gasf(
            [ 0., -1.,  0.],
            [-1.,  0.,  1.]])
     """
-    c, s = _cast(*_polar(x, size, limits, target, order, segmentation), dtype)
-    image = c[..., :, None] * c[..., None, :]
-    image -= s[..., :, None] * s[..., None, :]
-    return image
+    return summation(*angles(x, size, limits, target, order, segmentation), dtype)
 
 
 def gadf(
@@ -165,7 +162,20 @@ def gadf(
            [-1.,  0.,  1.],
            [ 0., -1.,  0.]])
     """
-    c, s = _cast(*_polar(x, size, limits, target, order, segmentation), dtype)
+    return difference(*angles(x, size, limits, target, order, segmentation), dtype)
+
+
+def summation(c: Any, s: Any, dtype: Any = None) -> Any:
+    """Return cos(phi_i + phi_j) (..., S, S) from the cosines and sines (..., S) that `angles` gives."""
+    c, s = _cast(c, s, dtype)
+    image = c[..., :, None] * c[..., None, :]
+    image -= s[..., :, None] * s[..., None, :]
+    return image
+
+
+def difference(c: Any, s: Any, dtype: Any = None) -> Any:
+    """Return sin(phi_i - phi_j) (..., S, S) from the cosines and sines (..., S) that `angles` gives."""
+    c, s = _cast(c, s, dtype)
     upper = s[..., :, None] * c[..., None, :]
     xp = array_namespace(upper)
     return upper - xp.matrix_transpose(upper)
