@@ -85,6 +85,16 @@ def _magnitude(x: Any) -> float:
     return total + 0.0
 
 
+@njit(fastmath={"nnan", "nsz"}, **_LOOP)
+def _to_angles(c: Any, s: Any, low: float, high: float, lo: float, hi: float) -> None:
+    """Turn means into cosine and sine of their angles, many at a time: no value is NaN here."""
+    width = (hi - lo) / (high - low)
+    for j in range(c.size):
+        value = max(low, min(high, c[j]))
+        p, q = (1 + lo) + width * (value - low), (1 - hi) + width * (high - value)
+        c[j], s[j] = (p - q) / 2, np.sqrt(p * q)
+
+
 @njit(**_LOOP)
 def _angles(
     x: Any, bounds: Any, low: float, high: float, fixed: bool, scale_first: bool, lo: float, hi: float, c: Any, s: Any
@@ -115,13 +125,10 @@ def _angles(
             for t in range(length):
                 largest = max(largest, abs(x[t] + 0.0))
             constant = high - low <= max(2.220446049250313e-15, each * largest)
-    span = 1.0 if constant else high - low
-    for j in range(size):
-        value = min(max(c[j], low), high)
-        above = 0.0 if constant else (value - low) / span
-        below = 1.0 if constant else (high - value) / span
-        p, q = (1 + lo) + (hi - lo) * above, (1 - hi) + (hi - lo) * below
-        c[j], s[j] = (p - q) / 2, np.sqrt(max(p * q, 0.0))
+    if constant:
+        c[:], s[:] = lo, np.sqrt((1 + lo) * (1 - lo))
+    else:
+        _to_angles(c, s, low, high, lo, hi)
 
 
 @njit(**_LOOP)
