@@ -146,12 +146,17 @@ def gramian(
     scale: Any,
     offset: Any,
     work: Any,
-) -> None:
-    """Paint Gramian angular summation or difference fields; `limits` (channel, 2) counts where `fixed`."""
+) -> bool:
+    """Paint Gramian angular summation or difference fields; `limits` (channel, 2) counts where `fixed`.
+
+    Returns whether all values are finite; what is painted counts only then.
+    """
     size = bounds.shape[0]
     c64, s64 = np.empty(size), np.empty(size)
     c, s = np.empty(size, work.dtype), np.empty(size, work.dtype)
     for window in range(x.shape[0]):
+        if not is_finite(x[window : window + 1]):  # here, where it brings the window into the cache
+            return False
         for channel in range(x.shape[1]):
             low, high = limits[channel, 0], limits[channel, 1]
             _angles(x[window, channel], bounds, low, high, fixed, scale_first, lo, hi, c64, s64)
@@ -166,6 +171,7 @@ def gramian(
                 else:
                     for j in range(size):
                         image[i, j] = _pixel(image, ci * c[j] - si * s[j], scale, offset)
+    return True
 
 
 @njit(inline="always", error_model="numpy")

@@ -46,7 +46,7 @@ def paint_array(
 ) -> None:
     """Paint NumPy windows (window, channel, time) into `out`, on all cores this process may use.
 
-    `check` is called with each block of windows before it is painted.
+    `check` is called with each block of windows before it is painted, or after by a loop that found a value not finite.
     """
     values = x if x.dtype in (np.float32, np.float64) else x.astype(np.float64)
     direct = out.flags.c_contiguous and out.dtype != np.float16
@@ -55,18 +55,22 @@ def paint_array(
 
     def block(start: int, stop: int) -> None:
         part = values[start:stop]
-        if check is not None:
-            check(part)
         if not (part.flags.c_contiguous and part.flags.aligned):  # a mapped .npz need not be
             part = np.require(part, requirements=["C", "A"])
         target = out[start:stop]
         images = target if direct else np.empty(target.shape, np.float32 if out.dtype.itemsize < 4 else out.dtype)
-        first = 0
+        first, checked = 0, check is None
         for layer in imager.layers:
-            end = first + (1 if layer.field.joint else x.shape[1])
             loop = _LOOPS.get(layer.field.name) if engine != "numpy" else None
+            if check is not None and not checked and loop is not _gramian:
+                check(part)
+                checked = True
+            end = first + (1 if layer.field.joint else x.shape[1])
             if loop is not None:
-                loop(imager, layer, part, limits, images, first)
+                finite = loop(imager, layer, part, limits, images, first)
+                if check is not None and not checked and not finite:
+                    check(part)
+                checked = True
             else:
                 precise = paint_layer(
                     imager, layer, part.astype(np.float64, copy=False), limits, np.float64 if exact else np.float32
@@ -148,12 +152,12 @@ def paint_layer(imager: Imager, layer: Layer, x: Any, limits: np.ndarray | None,
 
 def _gramian(
     imager: Imager, layer: Layer, x: np.ndarray, limits: np.ndarray | None, out: np.ndarray, first: int
-) -> None:
+) -> bool:
     from tsimage import kernels
 
     fixed = limits is not None
     ends = np.zeros((x.shape[1], 2)) if limits is None else limits
-    kernels.gramian(
+    return kernels.gramian(
         x,
         segment_bounds(x.shape[2], imager.size, imager.segmentation),
         np.ascontiguousarray(ends, dtype=np.float64),
@@ -170,7 +174,7 @@ def _gramian(
 
 def _markov(
     imager: Imager, layer: Layer, x: np.ndarray, limits: np.ndarray | None, out: np.ndarray, first: int
-) -> None:
+) -> bool:
     from tsimage import kernels
 
     model, bins, strategy = imager.model(layer), layer.options["bins"], layer.options["strategy"]
@@ -196,6 +200,7 @@ def _markov(
         kernels.markov(
             part, edges[:n], transitions, model is not None, bounds, out[start : start + step], first, *codes
         )
+    return True
 
 
 @lru_cache
@@ -206,7 +211,7 @@ def _codes(dtype: np.dtype, low: float, high: float) -> tuple[Any, Any, np.ndarr
     return work(scale), work(0.5 - low * scale), np.empty(0, work)
 
 
-_LOOPS: dict[str, Callable[..., None]] = {"gasf": _gramian, "gadf": _gramian, "mtf": _markov}
+_LOOPS: dict[str, Callable[..., bool]] = {"gasf": _gramian, "gadf": _gramian, "mtf": _markov}
 
 
 def in_blocks(work: Callable[[int, int], None], n: int, length: int) -> None:

@@ -44,10 +44,10 @@ from tsimage.painting import cores
 
 RESULTS = Path(__file__).parents[1] / "results"
 CASES = {
-    "stack": ("gasf+gadf+mtf", 500, 64, 256),
-    "gasf": ("gasf", 500, 64, 512),
-    "gadf": ("gadf", 500, 64, 512),
-    "mtf": ("mtf", 500, 64, 512),
+    "stack": ("gasf+gadf+mtf", 500, 64, 128),
+    "gasf": ("gasf", 500, 64, 128),
+    "gadf": ("gadf", 500, 64, 128),
+    "mtf": ("mtf", 500, 64, 128),
     "mtf 5000": ("mtf", 5000, 224, 64),
 }
 PYTS_WINDOWS = {"stack": 24, "gasf": 1024, "gadf": 1024, "mtf": 24, "mtf 5000": 1}
