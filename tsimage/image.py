@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any, Self
@@ -64,7 +65,7 @@ def _blockwise(X: np.ndarray, side: int, paint: Callable[[np.ndarray], np.ndarra
     return images
 
 
-class _SeriesPainter(TransformerMixin, BaseEstimator):
+class _SeriesPainter(TransformerMixin, BaseEstimator, ABC):
     """What the transformers of single series share: the checks of X, flattening and the names of pixels."""
 
     _numbers: Any = np.float64
@@ -116,15 +117,17 @@ class _SeriesPainter(TransformerMixin, BaseEstimator):
         _check_length(X.shape[1])
         return X
 
+    @abstractmethod
     def _side(self, n_timestamps: int) -> int:
         """Check the parameters and return the side of the images."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _paint(self, X: np.ndarray, side: int) -> np.ndarray:
-        raise NotImplementedError
+        """Paint series (n_samples, n_timestamps) as images (n_samples, side, side)."""
 
+    @abstractmethod
     def _name(self) -> str:
-        raise NotImplementedError
+        """Return the name that pixels begin with."""
 
 
 class GramianAngularField(_SeriesPainter):

@@ -263,11 +263,12 @@ class Imager:
         return outside / windows.values.size
 
     def _first_outside(self, windows: Windows) -> str:
+        """Name the first window and channel with a sample outside the fixed range."""
         limits = self.limits(windows.units)
+        if limits is None:
+            return ""
         for start, block in blocks(windows.values):
-            outside = (
-                (np.abs(block) > limits[:, 1:]).any(axis=2) if limits is not None else np.zeros((1, 1), dtype=bool)
-            )
+            outside = (np.abs(block) > limits[:, 1:]).any(axis=2)
             if outside.any():
                 window, channel = np.argwhere(outside)[0]
                 return f", first of window '{windows.ids[start + window]}', channel '{windows.channels[channel]}'"
@@ -322,8 +323,9 @@ class Imager:
         units : sequence of str, optional
             Unit of each channel; needed for arrays when the scaling is fixed.
         missing : str
-            What is done about NaN: `raise` (but windows that were loaded with gaps are masked), `mask` (pixels that see a missing sample become NaN), or the longest gap
-            that is filled by a straight line, in seconds (`0.2s`) or samples (`10`). See `tsimage.gaps`.
+            What is done about NaN: `raise` (but windows that were loaded with gaps are masked), `mask` (pixels that
+            see a missing sample become NaN), or the longest gap that is filled by a straight line, in seconds (`0.2s`)
+            or samples (`10`). See `tsimage.gaps`.
         rate_hz : float, optional
             Sampling rate of arrays, needed for a gap in seconds.
         out : ndarray, shape (window, image channel, size, size)

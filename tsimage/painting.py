@@ -238,9 +238,11 @@ def in_blocks(work: Callable[[int, int], None], n: int, length: int) -> None:
     try:
         take()
     finally:
-        wait(helping)
-    for done in helping:
-        done.result()
+        # Who has not begun by now has nothing left to do, and may stand behind the work of another caller.
+        wait([helper for helper in helping if not helper.cancel()])
+    for helper in helping:
+        if not helper.cancelled():
+            helper.result()
 
 
 def cores() -> int:
