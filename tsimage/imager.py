@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache, partial
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
-from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
+from array_api_compat import array_namespace, is_array_api_obj
 
 from tsimage.blocks import blocks
 from tsimage.errors import UserError, unknown
@@ -37,6 +37,7 @@ from tsimage.windows import Windows
 
 Dtype = Literal["float32", "float64", "float16", "uint8", "uint16"]
 Engine = Literal["auto", "numpy"]
+_ENGINES = get_args(Engine)
 
 SUSPICIOUS_SHARE = 0.1
 """With more samples than this outside the fixed range, the unit is probably wrong."""
@@ -303,7 +304,7 @@ class Imager:
 
     def check(self, length: int, units: Sequence[str]) -> None:
         """Raise the UserError that painting windows of `length` samples in these units would raise."""
-        _check(self, length, tuple(units))
+        _plan(self, length, tuple(units))
 
     def __call__(
         self,
@@ -356,14 +357,14 @@ class Imager:
         names = names or [str(i) for i in range(n_channels)]
         if len(units) != n_channels:
             raise UserError(f"{len(units)} units for {n_channels} channels: give one unit per channel")
-        if engine not in get_args(Engine):
-            raise unknown("engine", str(engine), get_args(Engine))
-        self.check(length, units)
-        limits = self.limits(units) if self._needs_units else None
+        if engine not in _ENGINES:
+            raise unknown("engine", str(engine), _ENGINES)
+        limits, n_images = _plan(self, length, units)
+        is_numpy = isinstance(x, np.ndarray)
         gone, check = None, None
         if missing != "raise":
             x, gone = filled(x, missing, rate_hz, names)
-        elif is_numpy_array(x) and not known_finite:
+        elif is_numpy and not known_finite:
             check = partial(_check_block, x, names)
         elif not known_finite:
             check_finite(x, names)
@@ -372,8 +373,8 @@ class Imager:
             refuse_constant(constant, names)
         if gone is not None and self.dtype in LEVELS:
             refuse_masked(self.dtype)
-        if is_numpy_array(x):
-            shape = (n, len(self.channel_names(units)), self.size, self.size)
+        if is_numpy:
+            shape = (n, n_images, self.size, self.size)
             images = np.empty(shape, dtype=self.dtype) if out is None else _checked(out, shape, self.dtype)
             paint_array(self, x, limits, images, engine, check)
         elif out is not None or engine != "auto":
@@ -411,7 +412,8 @@ class Imager:
 
 
 @lru_cache(maxsize=64)
-def _check(imager: Imager, length: int, units: tuple[str, ...]) -> None:
+def _plan(imager: Imager, length: int, units: tuple[str, ...]) -> tuple[np.ndarray | None, int]:
+    """Return the fixed ranges and the number of image channels, once what would fail in painting has been tried."""
     if length < 2:
         raise UserError(f"windows of {length} sample hold no series to paint: cut windows of at least 2 samples")
     segment_bounds(length, imager.size, imager.segmentation)
@@ -422,11 +424,12 @@ def _check(imager: Imager, length: int, units: tuple[str, ...]) -> None:
     for layer in imager.layers:
         if not layer.is_fitted:
             paint_layer(imager, layer, ramp, limits, np.float64)
+    return imager.limits(units) if imager._needs_units else None, len(imager.channel_names(units))
 
 
 def _numbers(x: Any) -> Any:
     """Return windows as an array or tensor of real numbers, shape (window, channel, time) with at least one window."""
-    if not is_array_api_obj(x):
+    if not isinstance(x, np.ndarray) and not is_array_api_obj(x):
         try:
             x = np.asarray(x)
         except ValueError as error:
@@ -435,15 +438,13 @@ def _numbers(x: Any) -> Any:
         raise UserError(f"cannot paint an array of shape {tuple(x.shape)}: give (window, channel, time)")
     if 0 in x.shape:
         raise UserError(f"cannot paint an array of shape {tuple(x.shape)}: there are no windows in it")
-    xp = array_namespace(x)
-    numeric = x.dtype.kind in "fiub" if is_numpy_array(x) else not xp.isdtype(x.dtype, "complex floating")
-    if not numeric:
+    if not (x.dtype.kind in "fiub" if isinstance(x, np.ndarray) else not array_namespace(x).isdtype(x.dtype, "complex floating")):
         raise UserError(f"cannot paint values of type {x.dtype}: give real numbers")
     return x
 
 
 def _checked(out: Any, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    if not is_numpy_array(out) or out.shape != shape or out.dtype != np.dtype(dtype):
+    if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != np.dtype(dtype):
         got = f"{out.dtype} of shape {tuple(out.shape)}" if hasattr(out, "dtype") else type(out).__name__
         raise UserError(f"out is {got}: the images need a NumPy array of {dtype} and shape {shape}")
     return out

@@ -12,7 +12,7 @@ import multiprocessing
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tsimage.imager import Imager
 
 _BLOCK_BYTES = 1 << 23
-_SMALL_BYTES = 1 << 23  # of Gramian fields, which one core writes as fast as two share them
+_SMALL_BYTES = 1 << 21  # of Gramian fields, which one core writes as fast as two share them
 _SORTED_BYTES = 1 << 18
 _TORCH_BLOCK_BYTES = 3 << 20
 
@@ -49,9 +49,9 @@ def paint_array(
     `check` is called with each block of windows before it is painted, or after by a loop that found a value not finite.
     """
     values = x if x.dtype in (np.float32, np.float64) else x.astype(np.float64)
-    direct = out.flags.c_contiguous and out.dtype != np.float16
-    exact = out.dtype == np.float64
-    ends = None if out.dtype.name not in LEVELS else imager.bounds_within(limits, x.shape[1])
+    direct = out.flags.c_contiguous and imager.dtype != "float16"
+    exact = imager.dtype == "float64"
+    ends = None if imager.dtype not in LEVELS else imager.bounds_within(limits, x.shape[1])
 
     def block(start: int, stop: int) -> None:
         part = values[start:stop]
@@ -83,16 +83,14 @@ def paint_array(
         if images is not target:
             target[...] = images if ends is None else encode(images, ends, out.dtype)
 
-    small = _SMALL_BYTES if all(layer.field.name in ("gasf", "gadf") for layer in imager.layers) else 0
-    n_bytes = 4 * (x.shape[1] * x.shape[2] + math.prod(out.shape[1:]))
-    in_blocks(block, len(x), _block_length(len(x), n_bytes, small))
-
-
-def _block_length(n: int, n_bytes: int, small: int) -> int:
-    """Return how many of n windows of `n_bytes` make a block: one block where all are `small` together, else two blocks or
-    more for every core, since cores are not equally quick."""
-    blocks = max(-(-n * n_bytes // _BLOCK_BYTES), 2 * cores() if n * n_bytes > small and cores() > 1 else 1)
-    return -(-n // blocks)
+    n_bytes = len(x) * 4 * (x.shape[1] * x.shape[2] + math.prod(out.shape[1:]))
+    if n_bytes <= _SMALL_BYTES and all(_LOOPS.get(layer.field.name) is _gramian for layer in imager.layers):
+        block(0, len(x))
+        return
+    # Two blocks or more for every core, since cores are not equally quick.
+    painters = cores()
+    blocks = max(-(-n_bytes // _BLOCK_BYTES), 2 * painters if painters > 1 else 1)
+    in_blocks(block, len(x), -(-len(x) // blocks))
 
 
 def paint_tensor(imager: Imager, x: Any, limits: np.ndarray | None) -> Any:
@@ -239,10 +237,10 @@ def in_blocks(work: Callable[[int, int], None], n: int, length: int) -> None:
         take()
     finally:
         # Who has not begun by now has nothing left to do, and may stand behind the work of another caller.
-        wait([helper for helper in helping if not helper.cancel()])
-    for helper in helping:
-        if not helper.cancelled():
-            helper.result()
+        errors = [helper.exception() for helper in helping if not helper.cancel()]
+    for error in errors:
+        if error is not None:
+            raise error
 
 
 def cores() -> int:
