@@ -438,7 +438,11 @@ def _numbers(x: Any) -> Any:
         raise UserError(f"cannot paint an array of shape {tuple(x.shape)}: give (window, channel, time)")
     if 0 in x.shape:
         raise UserError(f"cannot paint an array of shape {tuple(x.shape)}: there are no windows in it")
-    if not (x.dtype.kind in "fiub" if isinstance(x, np.ndarray) else not array_namespace(x).isdtype(x.dtype, "complex floating")):
+    if not (
+        x.dtype.kind in "fiub"
+        if isinstance(x, np.ndarray)
+        else not array_namespace(x).isdtype(x.dtype, "complex floating")
+    ):
         raise UserError(f"cannot paint values of type {x.dtype}: give real numbers")
     return x
 
