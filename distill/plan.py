@@ -171,6 +171,7 @@ class Plan:
                 "summary": str(self.windows),
                 "windows_sha256": self.fingerprint,
                 "cut": None if self.windows.cut_report is None else str(self.windows.cut_report),
+                "rows": None if self.windows.read_report is None else self.windows.read_report.as_dict(),
             },
             "teachers": {t.name: t.weight for t in self.teachers},
             "formula": self.run.formula(),

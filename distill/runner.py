@@ -34,6 +34,7 @@ from distill.train import Samples, Teaching, predict, train
 from tsimage import atomic
 from tsimage.datasets import load
 from tsimage.errors import UserError
+from tsimage.store import REPORT
 from tsimage.windows import Windows
 
 try:
@@ -109,6 +110,9 @@ def execute(plan: Plan, progress: Progress) -> Result:
             left_over.unlink()
         if not (plan.folder / "run.json").exists():
             atomic.write_json(plan.folder / "run.json", plan.describe())
+        report = plan.windows.read_report
+        if report is not None and report.faults and not (plan.folder / REPORT).exists():
+            report.write(plan.folder / REPORT)
         samples = plan.samples(plan.split.train)
         trainings = plan.trainings()
         for number, training in enumerate(trainings, start=1):

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -143,6 +144,61 @@ def show(
     _say(f"wrote {output}")
 
 
+def info(
+    input: Annotated[str, tyro.conf.Positional],
+    read: Annotated[ReadOptions, Flat],
+    plot: Path | None = None,
+    faults_to: Path | None = None,
+    json: bool = False,
+    debug: bool = False,
+) -> None:
+    """Tell what is in a data set, file or folder before anything is converted.
+
+    Rows read, kept and rejected with the reasons; people, classes, rate, units, breaks in time, quality flags, and the
+    windows that the options would give.
+
+    Args:
+        input: data set of the catalogue, or a file or folder of recordings or windows.
+        read: what is read.
+        plot: picture to write, ending in .png.
+        faults_to: csv to write with file, line, treatment and reason of every faulty row.
+        json: print one JSON object instead.
+        debug: show the traceback of an error.
+    """
+    from tsimage.overview import overview
+
+    if plot is not None and plot.suffix != ".png":
+        raise UserError(f"plot '{plot}' is not allowed: the name of the picture must end in .png")
+    found = overview(input, read)
+    _say(dumps(found.as_dict(), indent=1, ensure_ascii=False) if json else "\n".join(found.lines()))
+    if faults_to is not None:
+        if found.report is None:
+            raise UserError(f"format {found.source.format} counts no rows, so there is nothing to write to {faults_to}")
+        faults_to.parent.mkdir(parents=True, exist_ok=True)
+        found.report.write(faults_to)
+    if plot is not None:
+        from tsimage.overview_figure import draw_overview
+
+        plot.parent.mkdir(parents=True, exist_ok=True)
+        draw_overview(found).savefig(plot)
+    for path in (faults_to, plot):
+        if path is not None and not json:
+            _say(f"wrote {path}")
+
+
+def formats(debug: bool = False) -> None:
+    """List the formats that are read, in the order in which they are looked for.
+
+    Args:
+        debug: show the traceback of an error.
+    """
+    from tsimage.readers import readers
+
+    for reader in readers().values():
+        options = ", ".join(sorted(option.replace("_", "-") for option in reader.options))
+        _say(f"{reader.name}: {reader.summary} (options {options})")
+
+
 def fields(debug: bool = False) -> None:
     """List the kinds of image and the options that each takes in a stack, as in mtf(bins=4).
 
@@ -157,16 +213,43 @@ def fields(debug: bool = False) -> None:
 
 
 def datasets(debug: bool = False) -> None:
-    """List the data sets of the catalogue.
+    """List the data sets of the catalogue, and where each lies or how to get it.
 
     Args:
         debug: show the traceback of an error.
     """
-    from tsimage.datasets import CATALOGUE, DATA_VARIABLE
+    from tsimage.catalogue import ENTRIES
+    from tsimage.locating import where
 
-    for entry in CATALOGUE.values():
-        _say(f"{entry.name}: {entry.summary}; {entry.citation}; licence: {entry.licence}")
-    _say(f"Sets that are not bundled are looked for in the folder that {DATA_VARIABLE} names.")
+    for entry in ENTRIES.values():
+        _say(f"{entry.name}: {entry.in_words()}; {where(entry)}")
+
+
+def fetch(name: Annotated[str, tyro.conf.Positional], folder: Path | None = None, debug: bool = False) -> None:
+    """Download a data set of the catalogue, compare it with its checksum, unpack it and count what is in it.
+
+    Args:
+        name: data set of the catalogue (see tsimage datasets).
+        folder: where its folder is made; the user's cache unless given.
+        debug: show the traceback of an error.
+    """
+    from tsimage.fetching import fetch as fetch_set
+
+    with _progress("downloading", DownloadColumn()) as on_progress:
+        path = fetch_set(name, folder, on_progress)
+    _say(f"data set '{name}' is in '{path}'")
+
+
+def doctor(debug: bool = False) -> None:
+    """Tell versions, extras, devices, free disk and the data sets that are here.
+
+    Args:
+        debug: show the traceback of an error.
+    """
+    from tsimage.doctor import lines
+
+    for line in lines():
+        _say(line)
 
 
 def load_and_tell(data: str, read: ReadOptions, say: Callable[[str], None]) -> Windows:
@@ -178,10 +261,12 @@ def load_and_tell(data: str, read: ReadOptions, say: Callable[[str], None]) -> W
     if constant and read.constant != "flag":
         windows = load(windows, ReadOptions(constant=read.constant))
     say(str(windows))
+    if windows.read_report is not None:
+        say(str(windows.read_report))
     if windows.cut_report is not None:
         say(str(windows.cut_report))
     if windows.gaps is not None:
-        done = "masked" if read.missing == "mask" else "filled"
+        done = "masked" if windows.has_missing() else "filled"
         say(f"{int(windows.gaps.any(axis=1).sum())} windows with missing samples were flagged, their gaps {done}")
     if constant:
         say(f"{constant} windows with a constant channel were {'dropped' if read.constant == 'drop' else 'flagged'}")
@@ -198,7 +283,7 @@ def _progress(what: str, *counts: ProgressColumn) -> Iterator[Callable[[int, int
 
     def on_progress(done: int, total: int) -> None:
         bar.start()
-        bar.update(task, completed=done, total=total)
+        bar.update(task, completed=done, total=total or None)
 
     try:
         yield on_progress
@@ -244,8 +329,12 @@ def main(args: Sequence[str] | None = None) -> None:
     commands: dict[str, Callable[..., Any]] = {
         "convert": convert,
         "verify": verify,
+        "info": info,
         "show": show,
+        "formats": formats,
         "fields": fields,
         "datasets": datasets,
+        "fetch": fetch,
+        "doctor": doctor,
     }
     main_for("tsimage", "Time-series imaging for wearable sensors.", commands, args)

@@ -17,13 +17,25 @@ from tsimage.blocks import blocks
 from tsimage.chunks import Chunk, chunks_of, image_bytes, paint
 from tsimage.datasets import load
 from tsimage.errors import UserError
+from tsimage.gaps import fill_gaps
 from tsimage.imager import Imager
 from tsimage.journal import JournalledImages, write_at
 from tsimage.manifest import describe, labels_bytes, seal, write_labels, write_ranges
 from tsimage.policies import constant_series, refuse_constant, refuse_masked
 from tsimage.quantisation import LEVELS
 from tsimage.readers import ReadOptions
-from tsimage.store import FORMAT, IMAGES, LABELS, MANIFEST, RANGES, ImageStore, file_sha256, is_store, open_store
+from tsimage.store import (
+    FORMAT,
+    IMAGES,
+    LABELS,
+    MANIFEST,
+    RANGES,
+    REPORT,
+    ImageStore,
+    file_sha256,
+    is_store,
+    open_store,
+)
 from tsimage.unfinished import JOURNAL, MADE, PLAN, clear, making, silent
 from tsimage.windows import Windows
 
@@ -85,7 +97,7 @@ def convert(
         say=say,
     ) as work:
         content = {"format": FORMAT, **describe(windows, imager)}
-        header = _header(tuple(content["shape"]), imager.dtype)
+        header = npy_header(tuple(content["shape"]), imager.dtype)
         _continue_or_begin(work, _plan(content, len(chunks[0])), say)
         with (work / MADE / IMAGES).open("r+b", buffering=0) as file:
             write_at(file, 0, header)
@@ -104,6 +116,9 @@ def convert(
             LABELS: _file_entry(work / MADE / LABELS),
             RANGES: _file_entry(work / MADE / RANGES),
         }
+        if windows.read_report is not None and windows.read_report.faults:
+            windows.read_report.write(work / MADE / REPORT)
+            content["files"][REPORT] = _file_entry(work / MADE / REPORT)
         atomic.write_bytes(work / MADE / MANIFEST, seal(content))
     return open_store(output)
 
@@ -118,8 +133,9 @@ def ready(windows: Windows, imager: Imager) -> Imager:
     """
     imager.check(windows.length, windows.units)
     if imager.constant_series == "raise":
-        constant = [constant_series(block) for _, block in blocks(windows.values)]
-        refuse_constant(np.concatenate(constant), windows.channels)
+        # of series as they are painted: a straight line through every gap, 0 where all samples are missing
+        constant = [constant_series(fill_gaps(block, None)[0]) for _, block in blocks(windows.values)]
+        refuse_constant(np.concatenate(constant), windows.channels, windows.ids.tolist())
     if imager.dtype in LEVELS and windows.has_missing():
         refuse_masked(imager.dtype)
     if not imager.needs_fit:
@@ -189,7 +205,8 @@ def _continue_or_begin(work: Path, plan: dict[str, Any], say: Callable[[str], No
     atomic.write_json(work / PLAN, plan)
 
 
-def _header(shape: tuple[int, ...], dtype: str) -> bytes:
+def npy_header(shape: tuple[int, ...], dtype: str) -> bytes:
+    """Return what stands before the values in an `.npy` file."""
     file = io.BytesIO()
     descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
     np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})

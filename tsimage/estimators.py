@@ -120,7 +120,6 @@ class ImageTransformer(TransformerMixin, BaseEstimator):
         """
         windows = self._windows(X, reset=True)
         _, channels, length = windows.shape
-        check_finite(windows, [str(channel) for channel in range(channels)])
         imager = self._recipe(length)
         imager.check(length, self._channel_units(channels))
         self.imager_ = imager.fit(windows)
@@ -210,4 +209,6 @@ class ImageTransformer(TransformerMixin, BaseEstimator):
                 f"X has {X.shape[1]} feature(s) for {channels} channel(s): windows of one sample make no image, give two "
                 "or more samples of each channel"
             )
-        return X.reshape(len(X), channels, length)
+        windows = X.reshape(len(X), channels, length)
+        check_finite(windows, [str(channel) for channel in range(channels)])
+        return windows

@@ -43,7 +43,7 @@ def fill_gaps(
     Raises
     ------
     UserError
-        For a longer gap or an infinite value, with the window and channel.
+        For a longer gap or an infinite value, with the window and channel, or a limit that is none.
 
     Examples
     --------
@@ -51,6 +51,7 @@ def fill_gaps(
     >>> filled.tolist(), flags.tolist()
     ([[[1.0, 2.0, 3.0]]], [[True]])
     """
+    most = None if limit is None else gap_samples(limit, rate_hz)
     names = [str(i) for i in range(x.shape[1])] if names is None else names
     ids = [str(i) for i in range(len(x))] if ids is None else [f"'{i}'" for i in ids]
     missing = np.isnan(x)
@@ -60,7 +61,6 @@ def fill_gaps(
     flags = missing.any(axis=2)
     if not flags.any():
         return x, flags
-    most = None if limit is None else gap_samples(limit, rate_hz)
     filled, time = x.copy(), np.arange(x.shape[2])
     for window, channel in np.argwhere(flags):
         gone = missing[window, channel]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
@@ -15,7 +16,7 @@ from array_api_compat import array_namespace, is_array_api_obj
 
 from tsimage.blocks import blocks
 from tsimage.errors import UserError, unknown
-from tsimage.fields import Layer, parse_stack
+from tsimage.fields import FIELDS, Layer, parse_stack
 from tsimage.fields.gramian import Order, check_target
 from tsimage.fields.markov import MarkovModel, merged_bins
 from tsimage.gaps import fill_gaps
@@ -38,12 +39,14 @@ from tsimage.windows import Windows
 Dtype = Literal["float32", "float64", "float16", "uint8", "uint16"]
 Engine = Literal["auto", "numpy"]
 _ENGINES = get_args(Engine)
+_WORDS = {"dtype": Dtype, "order": Order, "segmentation": Segmentation, "constant_series": ConstantPolicy}
+_FILL = ", or paint with imager(x, missing='0.2s') to fill gaps of NaN up to 0.2 s, or missing='mask'"
 
 SUSPICIOUS_SHARE = 0.1
 """With more samples than this outside the fixed range, the unit is probably wrong."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Imager:
     """A frozen recipe that paints windows: one image per field and channel, stacked as channels.
 
@@ -53,7 +56,7 @@ class Imager:
         Fields joined by `+`, with options in brackets where needed: `gasf`, `gasf+gadf+mtf(bins=4)`,
         `rp(dimension=2,delay=3)`. `tsimage fields` lists them all.
     size : int
-        Side S of the square images, at most the samples in a window.
+        Side S of the square images; at most the samples in a window where a field averages the series.
     scaling : str
         How Gramian fields and persistence images scale a series (the others take it as it is). `fixed` maps a fixed
         physical range by the channel's unit (see `tsimage.scaling.FIXED_RANGE`) and clips what lies outside, so gravity and amplitude
@@ -77,7 +80,7 @@ class Imager:
     Raises
     ------
     UserError
-        For an unknown field, option, scaling or unit.
+        For an unknown field, option, scaling or unit, a size below 1, or an option that does nothing for the stack.
 
     Examples
     --------
@@ -94,39 +97,46 @@ class Imager:
     segmentation: Segmentation = "pyts"
     constant_series: ConstantPolicy = "flag"
     dtype: Dtype = "float32"
-    models: dict[str, MarkovModel] = field(default_factory=dict, init=False, repr=False, compare=False)
+    models: dict[str, MarkovModel] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        layers = parse_stack(self.stack)
+        layers = self.layers
         half_widths(self.scaling)
         object.__setattr__(self, "target", tuple(float(end) for end in self.target))
         check_target(self.target)
-        for name, allowed in (("dtype", Dtype), ("order", Order), ("constant_series", ConstantPolicy)):
+        for name, allowed in _WORDS.items():
             if getattr(self, name) not in get_args(allowed):
                 raise unknown(f"image {name}", str(getattr(self, name)), get_args(allowed))
+        try:
+            object.__setattr__(self, "size", operator.index(self.size))
+        except TypeError:
+            raise UserError(f"size {self.size} is not allowed: give a whole number of pixels") from None
         if self.size < 1:
             raise UserError(f"size {self.size} is not allowed: images have at least 1 pixel on a side")
         if self.constant_series == "nan" and self.dtype in LEVELS:
             raise UserError(f"constant-series nan cannot be stored as {self.dtype}: choose zero, or dtype float16")
-        for name, users in (("scaling", "limits"), ("target", "target"), ("order", "order")):
-            used = any(users in layer.field.parameters for layer in layers)
-            # Fields of distances take their range as whole numbers from the fixed range.
-            used |= name == "scaling" and self.dtype in LEVELS
+        for name in ("scaling", "target", "order", "segmentation"):
+            option = "limits" if name == "scaling" else name
+            used = any(option in layer.field.parameters for layer in layers)
+            used |= name == "scaling" and self._needs_limits
             if not used and getattr(self, name) != Imager.__dataclass_fields__[name].default:
+                *users, last = (known.name for known in FIELDS.values() if option in known.parameters)
                 raise UserError(
-                    f"{name} {getattr(self, name)} does nothing for the images {self.stack}: it is for gasf, gadf"
-                    + ("" if name == "order" else " and pi")
+                    f"{name} {getattr(self, name)} does nothing for the images {self.stack}: it is for "
+                    f"{', '.join(users)} and {last}"
                 )
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether the recipes are the same, what they learnt included."""
+        return isinstance(other, Imager) and self.recipe() == other.recipe()
+
+    def __hash__(self) -> int:
+        return hash((self.stack, self.size, self.scaling, self.target, self.order, self.segmentation, self.dtype))
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
         """The fields of the stack with their options."""
         return parse_stack(self.stack)
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """Names of the fields of the stack."""
-        return tuple(layer.label for layer in self.layers)
 
     def recipe(self) -> dict[str, Any]:
         """Return everything that decides the pixels, ready for JSON."""
@@ -180,15 +190,23 @@ class Imager:
         Parameters
         ----------
         x : Windows, or ndarray of shape (window, channel, time)
-            Training windows only: what is learnt here decides the pixels of every window.
+            Training windows only: what is learnt here decides the pixels of every window. Of `Windows`, those with
+            missing samples are left out, as a line through a gap would teach movements that nobody made.
 
         Returns
         -------
         Imager
             With its own hash; the same where nothing is to be learnt.
+
+        Raises
+        ------
+        UserError
+            For arrays with a value that is not finite, or where every window misses samples.
         """
-        values = x.values if isinstance(x, Windows) else np.asarray(x)
         fitted = dataclasses.replace(self)
+        if not any(layer.is_fitted for layer in self.layers):
+            return fitted
+        values = _whole(x) if isinstance(x, Windows) else _numbers(np.asarray(x))
         for layer in self.layers:
             if layer.is_fitted and layer.field.fit is not None:
                 options = {name: value for name, value in layer.options.items() if name != "fit"}
@@ -219,7 +237,7 @@ class Imager:
         UserError
             For a field without a known range.
         """
-        return self.bounds_within(self.limits(units) if self._needs_units else None, len(units))
+        return self.bounds_within(self._series_range(units), len(units))
 
     def bounds_within(self, limits: np.ndarray | None, n_channels: int) -> np.ndarray:
         """Return what `bounds` does, for channels that are fixed to `limits`."""
@@ -228,12 +246,24 @@ class Imager:
             found = layer.field.bounds(layer.options, limits)
             for pair in found * (1 if layer.field.joint else n_channels // len(found)):
                 if pair is None:
+                    whole = self.dtype in LEVELS
+                    mends = ["dtype float16 or float32"] * whole + ["scaling fixed"] * _follows_series(layer)
                     raise UserError(
-                        f"images {layer.label} have no known range, so they cannot be stored as {self.dtype}: choose dtype "
-                        "float16 or float32" + (", or scaling fixed" if "rp" in layer.field.name else "")
+                        f"images {layer.label} have no known range"
+                        + (f", so they cannot be stored as {self.dtype}" if whole else "")
+                        + (f": choose {', or '.join(mends)}" if mends else "")
                     )
                 rows.append(pair)
         return np.array(rows)
+
+    def without_range(self, units: Sequence[str]) -> tuple[str, ...]:
+        """Name the images of the stack whose lowest and highest values are not known: `bounds` refuses them."""
+        limits = self._series_range(units)
+        return tuple(layer.label for layer in self.layers if None in layer.field.bounds(layer.options, limits))
+
+    def _series_range(self, units: Sequence[str]) -> np.ndarray | None:
+        """Return the range of each channel where that of an image follows from it, else None."""
+        return self.limits(units) if any(_follows_series(layer) for layer in self.layers) else None
 
     def ranges(self, windows: Windows) -> np.ndarray:
         """Return the smallest and largest value of each series as it is scaled: float32, shape (window, channel, 2).
@@ -253,11 +283,12 @@ class Imager:
         return ranges
 
     def clipped_share(self, windows: Windows) -> float:
-        """Return the share of raw samples outside the fixed range, 0 with per-window scaling.
+        """Return the share of raw samples outside the fixed range, 0 where no image is cut off by one.
 
-        Averaging comes before clipping (order paa-then-scale), so fewer segments than samples are clipped.
+        Averaging comes before clipping (order paa-then-scale), so fewer segments than samples are clipped. Distances
+        (rp, jrp) are cut off only as whole numbers: those that no two samples within the range have.
         """
-        limits = self.limits(windows.units) if self.is_scaled else None
+        limits = self.limits(windows.units) if self._needs_limits else None
         if limits is None or not len(windows):
             return 0.0
         outside = sum(int((np.abs(block) > limits[:, 1:]).sum()) for _, block in blocks(windows.values))
@@ -278,7 +309,7 @@ class Imager:
     def notes(self, windows: Windows) -> list[str]:
         """Say in words what a user should know before looking at images of these windows."""
         notes = [f"Images {self.stack}: {self.size} x {self.size}"]
-        if self.is_scaled:
+        if self._needs_limits:
             notes[0] += f", scaling {self.scaling}"
             if self.scaling != "window":
                 share = self.clipped_share(windows)
@@ -289,7 +320,9 @@ class Imager:
         for layer in self.layers:
             bins = layer.options.get("bins", 0)
             if layer.options.get("strategy") == "quantile" and not layer.is_fitted:
-                merged = sum(int(merged_bins(block, bins).sum()) for _, block in blocks(windows.values))
+                merged = sum(
+                    int(merged_bins(fill_gaps(block, None)[0], bins).sum()) for _, block in blocks(windows.values)
+                )
                 if merged:
                     notes.append(
                         f"Images {layer.label}: equal quantiles merged in {merged} of {len(windows) * len(windows.channels)} "
@@ -346,11 +379,12 @@ class Imager:
             sentence names the window and channel.
         """
         names: Sequence[str] | None = None
+        ids: Sequence[str] | None = None
         known_finite = isinstance(x, Windows) and x.gaps is None
         if isinstance(x, Windows):
             names, units, rate_hz = x.channels, x.units, x.rate_hz
             missing = "mask" if missing == "raise" and x.gaps is not None else missing
-            x = x.values
+            x, ids = x.values, x.ids
         x = _numbers(x)
         n, n_channels, length = (int(s) for s in x.shape)
         units = ("",) * n_channels if units is None else tuple(units)
@@ -363,14 +397,14 @@ class Imager:
         is_numpy = isinstance(x, np.ndarray)
         gone, check = None, None
         if missing != "raise":
-            x, gone = filled(x, missing, rate_hz, names)
+            x, gone = filled(x, missing, rate_hz, names, ids)
         elif is_numpy and not known_finite:
             check = partial(_check_block, x, names)
         elif not known_finite:
-            check_finite(x, names)
+            check_finite(x, names, _FILL)
         constant = None if self.constant_series == "flag" else constant_series(x)
         if constant is not None and self.constant_series == "raise":
-            refuse_constant(constant, names)
+            refuse_constant(constant, names, ids)
         if gone is not None and self.dtype in LEVELS:
             refuse_masked(self.dtype)
         if is_numpy:
@@ -392,9 +426,10 @@ class Imager:
             images = overpaint(images, hidden, np.array(np.nan))
         return images
 
-    @property
-    def _needs_units(self) -> bool:
-        return self.is_scaled or self.dtype in LEVELS
+    @cached_property
+    def _needs_limits(self) -> bool:
+        """Whether fixed ranges decide pixels: of scaled series, or of distances that whole numbers stand for."""
+        return self.is_scaled or (self.dtype in LEVELS and any(_follows_series(layer) for layer in self.layers))
 
     def _image_channels(self, constant: np.ndarray) -> np.ndarray:
         """Spread what is known of each channel over the image channels; joint images need all channels."""
@@ -416,15 +451,36 @@ def _plan(imager: Imager, length: int, units: tuple[str, ...]) -> tuple[np.ndarr
     """Return the fixed ranges and the number of image channels, once what would fail in painting has been tried."""
     if length < 2:
         raise UserError(f"windows of {length} sample hold no series to paint: cut windows of at least 2 samples")
-    segment_bounds(length, imager.size, imager.segmentation)
+    if any("segmentation" in layer.field.parameters for layer in imager.layers):
+        segment_bounds(length, imager.size, imager.segmentation)
     limits = imager.limits(units) if imager.is_scaled else None
     if imager.dtype in LEVELS:
         imager.bounds(units)
     ramp = np.broadcast_to(np.arange(length, dtype=np.float64), (1, len(units), length))
     for layer in imager.layers:
+        if layer.label in imager.models:
+            imager.models[layer.label].check_channels(len(units))
         if not layer.is_fitted:
             paint_layer(imager, layer, ramp, limits, np.float64)
-    return imager.limits(units) if imager._needs_units else None, len(imager.channel_names(units))
+    return imager.limits(units) if imager._needs_limits else None, len(imager.channel_names(units))
+
+
+def _follows_series(layer: Layer) -> bool:
+    """Whether the range of the images follows from that of the series, as of distances without a threshold."""
+    some = np.array([[-1.0, 1.0]])
+    return layer.field.bounds(layer.options, None) != layer.field.bounds(layer.options, some)
+
+
+def _whole(windows: Windows) -> np.ndarray:
+    """Return the values of the windows without missing samples."""
+    if not windows.has_missing():
+        return windows.values
+    whole = np.concatenate([~np.isnan(block).any(axis=(1, 2)) for _, block in blocks(windows.values)])
+    if not whole.any():
+        raise UserError(
+            f"{windows.name}: samples are missing in every training window: fill gaps, or choose fit=window"
+        )
+    return windows.values[whole]
 
 
 def _numbers(x: Any) -> Any:
@@ -451,6 +507,8 @@ def _checked(out: Any, shape: tuple[int, ...], dtype: str) -> np.ndarray:
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != np.dtype(dtype):
         got = f"{out.dtype} of shape {tuple(out.shape)}" if hasattr(out, "dtype") else type(out).__name__
         raise UserError(f"out is {got}: the images need a NumPy array of {dtype} and shape {shape}")
+    if not out.flags.writeable:
+        raise UserError("out is read-only: give an array that images can be written into, as a copy of it")
     return out
 
 
@@ -458,7 +516,7 @@ def _check_block(x: np.ndarray, names: Sequence[str], block: np.ndarray) -> None
     from tsimage.kernels import is_finite
 
     if block.dtype not in (np.float32, np.float64) or not is_finite(block):
-        check_finite(x, names)
+        check_finite(x, names, _FILL)
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:

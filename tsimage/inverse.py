@@ -25,6 +25,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 
 from tsimage.errors import UserError, unknown
+from tsimage.fields.gramian import check_target
 from tsimage.segments import floating
 
 Sign = Literal["raise", "positive", "negative"]
@@ -154,9 +155,7 @@ def _invert(
     sign: Sign,
     tolerance: float,
 ) -> Any:
-    low, high = target
-    if not -1 <= low < high <= 1:
-        raise UserError(f"target range {target} is not allowed: it must satisfy -1 <= low < high <= 1")
+    low, high = check_target(target)
     if entries not in get_args(Entries):
         raise unknown("entries", str(entries), get_args(Entries))
     if sign not in get_args(Sign):

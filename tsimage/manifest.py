@@ -13,6 +13,7 @@ import pandas as pd
 import tsimage
 from tsimage import atomic
 from tsimage.chunks import image_shape
+from tsimage.quality import describe as describe_flags
 from tsimage.quantisation import LEVELS, largest_error
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def describe(windows: Windows, imager: Imager) -> dict[str, Any]:
             "rate_hz": windows.rate_hz,
             "samples": windows.length,
             "cut": None if windows.cut_report is None else str(windows.cut_report),
+            "rows": None if windows.read_report is None else windows.read_report.as_dict(),
         },
         "clipped_share": imager.clipped_share(windows),
     }
@@ -58,6 +60,7 @@ def _dequantisation(windows: Windows, imager: Imager) -> dict[str, Any] | None:
         "formula": f"value = low + (high - low) * code / {LEVELS[imager.dtype]}",
         "bounds": bounds.tolist(),
         "largest_error": largest_error(bounds, imager.dtype).tolist(),
+        "beyond_bounds": "cut off at the bounds, where largest_error says nothing",
     }
 
 
@@ -76,7 +79,8 @@ def _json(content: dict[str, Any]) -> bytes:
 
 
 def labels(windows: Windows, ranges: np.ndarray, part: slice = slice(None)) -> pd.DataFrame:
-    """Return one row per window: id, label, subject, recording, raw samples, split, constant channels, and those with gaps."""
+    """Return one row per window: id, label, subject, recording, raw samples, split, channels without movement and with gaps,
+    and quality flags, such as `stuck(acc-x)+spike(acc-y)`."""
     names, channels = np.array(windows.class_names), np.array(windows.channels)
     constant = ranges[part, :, 0] == ranges[part, :, 1]
     return pd.DataFrame(
@@ -90,6 +94,9 @@ def labels(windows: Windows, ranges: np.ndarray, part: slice = slice(None)) -> p
             "split": "" if windows.split is None else windows.split[part],
             "constant_channels": ["|".join(channels[row]) for row in constant],
             "gap_channels": "" if windows.gaps is None else ["|".join(channels[row]) for row in windows.gaps[part]],
+            "flags": ""
+            if windows.flags is None
+            else [describe_flags(row, windows.channels) for row in windows.flags[part]],
         }
     )
 
@@ -110,6 +117,6 @@ def labels_bytes(windows: Windows) -> int:
 
 
 def write_ranges(path: Path, ranges: np.ndarray) -> None:
-    """Write the smallest and largest value of every raw series, float32 of shape (window, channel, 2), as `.npy`."""
+    """Write the smallest and largest value of every series, float32 of shape (window, channel, 2), as `.npy`: see `Imager.ranges`."""
     with atomic.writing(path) as file:
         np.lib.format.write_array(file, ranges, allow_pickle=False)

@@ -55,7 +55,9 @@ class ImageModule(nn.Module):
         Returns
         -------
         tensor, shape (batch, image channel, S, S)
-            On the device of `x`; differentiable with respect to `x` where the fields are (Markov fields have gradient 0).
+            On the device of `x`; differentiable with respect to `x` where the fields are. Markov fields, persistence images,
+            qgaf with shots and recurrence plots with a threshold carry no gradient: images of nothing else cannot be
+            differentiated.
 
         Raises
         ------

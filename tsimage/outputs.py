@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from tsimage.chunks import Chunk, chunks_of, image_bytes, image_shape, paint
-from tsimage.conversion import ready
+from tsimage.conversion import npy_header, ready
 from tsimage.datasets import load
 from tsimage.errors import UserError, unknown
 from tsimage.imager import Imager
@@ -56,7 +56,7 @@ def export(
           8 bits deep: grey for one channel, RGB for three in their order. A stack of several fields makes one tree
           for each. `ImageFolder` numbers classes by the alphabet; a class without windows has no folder.
         - npz: one file with `images`, `labels`, `class_names`, `channels`, `ids`, `subjects`, `recordings`, `start`,
-          `stop`, `ranges`, `split` if there is one, and `manifest` (JSON), uncompressed.
+          `stop`, `ranges` (see `Imager.ranges`), `split` if there is one, and `manifest` (JSON), uncompressed.
         - zarr: a zarr group (format 3) with the same arrays and the manifest as attributes; needs the extra `zarr`.
     overwrite : bool
         Replace an output of the same kind that is there already; nothing else is ever replaced.
@@ -103,7 +103,7 @@ def _columns(windows: Windows, imager: Imager) -> dict[str, np.ndarray]:
     return {name: column for name, column in columns.items() if column is not None} | {
         "class_names": np.array(windows.class_names),
         "channels": np.array(imager.channel_names(windows.channels)),
-        "ranges": windows.ranges(),
+        "ranges": imager.ranges(windows),
     }
 
 
@@ -111,10 +111,7 @@ def _write_npz(made: Path, windows: Windows, imager: Imager, on_written: Callabl
     with made.open("w+b") as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
             with archive.open("images.npy", "w", force_zip64=True) as member:
-                shape = (len(windows), *image_shape(windows, imager))
-                descr = np.lib.format.dtype_to_descr(np.dtype(imager.dtype))
-                header = {"descr": descr, "fortran_order": False, "shape": shape}
-                np.lib.format.write_array_header_1_0(member, header)
+                member.write(npy_header((len(windows), *image_shape(windows, imager)), imager.dtype))
 
                 def write(_: Chunk, images: np.ndarray) -> None:
                     member.write(images.data.cast("B"))

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from array_api_compat import array_namespace, device
 
+from tsimage.errors import UserError
 from tsimage.fields import Layer
 from tsimage.fields.gramian import angles, difference, summation
 from tsimage.fields.markov import MERGE_BELOW, bin_edges, quantile_ranks
@@ -79,9 +80,10 @@ def paint_array(
                     images[:, first:end] = encode(precise, ends[first:end], out.dtype)
                 else:
                     images[:, first:end] = precise
+            if images is not target:
+                part_of = slice(None), slice(first, end)
+                _store(layer, images[part_of], None if ends is None else ends[first:end], target[part_of])
             first = end
-        if images is not target:
-            target[...] = images if ends is None else encode(images, ends, out.dtype)
 
     n_bytes = len(x) * 4 * (x.shape[1] * x.shape[2] + math.prod(out.shape[1:]))
     if n_bytes <= _SMALL_BYTES and all(_LOOPS.get(layer.field.name) is _gramian for layer in imager.layers):
@@ -115,7 +117,12 @@ def paint_tensor(imager: Imager, x: Any, limits: np.ndarray | None) -> Any:
                 images = outer[layer.field.name](*known, work)
             else:
                 images = paint_layer(imager, layer, part, limits, work)
-            yield xp.astype(images, dtype, copy=False)
+            stored = xp.astype(images, dtype, copy=False)
+            # Only images of no fixed range can leave float16: to look at the pixels of a GPU is to wait for it.
+            unbounded = imager.dtype == "float16" and None in layer.field.bounds(layer.options, None)
+            if unbounded and bool(xp.any(xp.isinf(stored))):
+                raise _too_large(layer)
+            yield stored
 
     n = int(x.shape[0])
     step = max(1, _TORCH_BLOCK_BYTES // (4 * int(x.shape[1]) * imager.size**2))
@@ -146,6 +153,25 @@ def paint_layer(imager: Imager, layer: Layer, x: Any, limits: np.ndarray | None,
     options |= {name: value for name, value in shared.items() if name in layer.field.parameters}
     images = layer.field.paint(x, imager.size, **options)
     return images[:, None] if layer.field.joint else images
+
+
+def _store(layer: Layer, images: np.ndarray, ends: np.ndarray | None, out: np.ndarray) -> None:
+    """Put the images of a layer into an output that no loop can write, as float16."""
+    if ends is not None:
+        out[...] = encode(images, ends, out.dtype)
+        return
+    try:
+        with np.errstate(over="raise"):
+            out[...] = images
+    except FloatingPointError:
+        raise _too_large(layer) from None
+
+
+def _too_large(layer: Layer) -> UserError:
+    return UserError(
+        f"images {layer.label} hold values beyond {np.finfo(np.float16).max:.0f}, which float16 cannot store: choose dtype "
+        "float32"
+    )
 
 
 def _gramian(

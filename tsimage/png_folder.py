@@ -53,6 +53,13 @@ def write_png_folder(made: Path, windows: Windows, imager: Imager, on_written: C
 def png_imager(windows: Windows, imager: Imager) -> Imager:
     if imager.dtype not in ("float32", "uint8"):
         raise UserError(f"dtype {imager.dtype} is not allowed for PNG: these hold 8 bits; leave it out or give uint8")
+    for cannot, why in (
+        ([f"the image {label}" for label in imager.without_range(windows.units)], "has no known range"),
+        (["constant-series nan"] if imager.constant_series == "nan" else [], "is no number"),
+        (["missing 'mask'"] if windows.has_missing() else [], "leaves pixels without a number"),
+    ):
+        if cannot:
+            raise UserError(f"{cannot[0]} {why}, and PNG holds 8 bits: choose another format: store, npz or zarr")
     _trees(windows, imager)
     coded = replace(imager, dtype="uint8")
     coded.models.update(imager.models)
@@ -62,9 +69,11 @@ def png_imager(windows: Windows, imager: Imager) -> Imager:
 def _trees(windows: Windows, imager: Imager) -> dict[str, list[int]]:
     """Return the image channels of each tree of PNG by its folder, which is the output itself for a single field."""
     names = imager.channel_names(windows.channels)
-    fields: dict[str, list[int]] = {}
-    for position, name in enumerate(names):
-        fields.setdefault(name.partition(":")[0], []).append(position)
+    fields: dict[str, range] = {}
+    first = 0
+    for layer in imager.layers:
+        fields[layer.label] = range(first, first + (1 if layer.field.joint else len(windows.channels)))
+        first = fields[layer.label].stop
     for field, channels in fields.items():
         if len(channels) not in (1, 3):
             raise UserError(
@@ -72,7 +81,7 @@ def _trees(windows: Windows, imager: Imager) -> dict[str, list[int]]:
                 "(grey) or 3 (RGB): choose channels (option channels), or another format: store, npz or zarr"
             )
     folders = _file_names(fields) if len(fields) > 1 else [""]
-    return dict(zip(folders, fields.values(), strict=True))
+    return dict(zip(folders, map(list, fields.values()), strict=True))
 
 
 def _file_names(names: Iterable[str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from array_api_compat import array_namespace, device, is_numpy_array
 
-from tsimage.errors import UserError
+from tsimage.errors import UserError, unknown
 from tsimage.fields import Layer
 from tsimage.gaps import fill_gaps
 from tsimage.segments import Segmentation, segment_bounds
@@ -16,7 +16,7 @@ from tsimage.segments import Segmentation, segment_bounds
 ConstantPolicy = Literal["flag", "zero", "nan", "raise"]
 
 
-def check_finite(x: Any, names: Sequence[str]) -> None:
+def check_finite(x: Any, names: Sequence[str], advice: str = "") -> None:
     """Raise a UserError that names the first window and channel of (window, channel, time) with NaN or infinity."""
     xp = array_namespace(x)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -28,16 +28,19 @@ def check_finite(x: Any, names: Sequence[str]) -> None:
         window, channel = np.argwhere(~finite)[0]
         raise UserError(
             f"window {window}, channel '{names[channel]}' holds NaN or infinity "
-            f"({int((~finite).any(axis=1).sum())} of {len(finite)} windows do): fill or remove these samples, or pass "
-            "missing '0.2s' to fill gaps of NaN up to 0.2 s, or 'mask'"
+            f"({int((~finite).any(axis=1).sum())} of {len(finite)} windows do): fill or remove these samples{advice}"
         )
 
 
-def filled(x: Any, missing: str, rate_hz: float | None, names: Sequence[str]) -> tuple[Any, np.ndarray | None]:
+def filled(
+    x: Any, missing: str, rate_hz: float | None, names: Sequence[str], ids: Sequence[str] | None = None
+) -> tuple[Any, np.ndarray | None]:
     """Fill the gaps of windows as `missing` says; with `mask`, also tell which samples were missing."""
+    if missing != "mask" and not str(missing).strip()[:1].isdigit():
+        raise unknown("missing", str(missing), ["raise", "mask", "the longest gap to fill, as 10 (samples) or 0.2s"])
     xp = array_namespace(x)
     values = x if is_numpy_array(x) else x.detach().cpu().numpy()
-    full, flags = fill_gaps(values, None if missing == "mask" else missing, rate_hz, names)
+    full, flags = fill_gaps(values, None if missing == "mask" else missing, rate_hz, names, ids)
     gone = np.isnan(values) if missing == "mask" and flags.any() else None
     if not flags.any():
         return x, None
@@ -52,17 +55,24 @@ def refuse_masked(dtype: str) -> None:
 def constant_series(x: Any) -> np.ndarray:
     """Tell which series never move, or only within rounding: bool, shape (window, channel)."""
     xp = array_namespace(x)
-    low, high = xp.min(x, axis=2), xp.max(x, axis=2)
-    rounding = 10 * np.finfo(np.float64).eps * xp.clip(xp.maximum(xp.abs(low), xp.abs(high)), min=1.0)
-    return np.asarray((high - low <= rounding).tolist(), dtype=bool).reshape(tuple(x.shape[:2]))
+    low, high = (_as_float64(extreme(x, axis=2)) for extreme in (xp.min, xp.max))
+    rounding = 10 * np.finfo(np.float64).eps * np.maximum(1.0, np.maximum(np.abs(low), np.abs(high)))
+    return high - low <= rounding
 
 
-def refuse_constant(constant: np.ndarray, names: Sequence[str]) -> None:
+def _as_float64(x: Any) -> np.ndarray:
+    """Return a few values as NumPy's: the differences of small whole numbers overflow, and bools have none."""
+    if is_numpy_array(x):
+        return x.astype(np.float64)
+    return np.asarray(x.tolist(), dtype=np.float64).reshape(tuple(x.shape))
+
+
+def refuse_constant(constant: np.ndarray, names: Sequence[str], ids: Sequence[str] | None = None) -> None:
     """Raise a UserError that names the first window and channel that never move."""
     if constant.any():
         window, channel = np.argwhere(constant)[0]
         raise UserError(
-            f"window {window}, channel '{names[channel]}' is constant ({int(constant.any(axis=1).sum())} of "
+            f"window {window if ids is None else repr(str(ids[window]))}, channel '{names[channel]}' is constant ({int(constant.any(axis=1).sum())} of "
             f"{len(constant)} windows have such a channel): leave it out, or choose constant-series flag, zero or nan"
         )
 

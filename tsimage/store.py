@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 FORMAT = 2
 MANIFEST, IMAGES, LABELS, RANGES = "manifest.json", "images.npy", "labels.csv", "ranges.npy"
+REPORT = "read-report.csv"
+"""File, line and reason of every faulty row, where the source counts rows."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class ImageStore:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """One row per image: window id, label, subject, recording, raw samples, split, constant channels, and those with gaps."""
+        """One row per image: window id, label, subject, recording, raw samples, split, constant channels, those with gaps, and quality flags."""
         text = {
             "window": str,
             "label": str,
@@ -77,6 +79,7 @@ class ImageStore:
             "split": str,
             "constant_channels": str,
             "gap_channels": str,
+            "flags": str,
         }
         return pd.read_csv(self.path / LABELS, dtype=text, keep_default_na=False)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tsimage.errors import UserError
 from tsimage.manifest import is_sealed
-from tsimage.store import FORMAT, IMAGES, LABELS, MANIFEST, RANGES
+from tsimage.store import FORMAT, IMAGES, LABELS, MANIFEST, RANGES, REPORT
 from tsimage.unfinished import in_words
 
 
@@ -72,7 +72,10 @@ def find_damage(path: Path, on_progress: Callable[[int, int], None] | None = Non
         raise UserError(f"'{path}' has store format {version}, this version reads {FORMAT}: convert it anew")
     if not intact:
         yield f"{MANIFEST} is not as it was written, and what follows is judged by it"
-    for name, check in ((IMAGES, _images), (LABELS, _whole), (RANGES, _whole)):
+    expected = [(IMAGES, _images), (LABELS, _whole), (RANGES, _whole)]
+    if isinstance(files, dict) and REPORT in files:
+        expected.append((REPORT, _whole))
+    for name, check in expected:
         if not (path / name).is_file():
             yield f"{name} is missing"
             continue
@@ -83,7 +86,7 @@ def find_damage(path: Path, on_progress: Callable[[int, int], None] | None = Non
                 raise
             yield f"{name} cannot be judged by a manifest without {error}"
     for entry in sorted(path.iterdir()):
-        if entry.name not in (MANIFEST, IMAGES, LABELS, RANGES):
+        if entry.name not in (MANIFEST, *(name for name, _ in expected)):
             yield f"{entry.name} does not belong there"
 
 

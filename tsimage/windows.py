@@ -16,6 +16,7 @@ import numpy as np
 from tsimage.blocks import blocks, is_mapped
 from tsimage.errors import UserError, unknown
 from tsimage.gaps import fill_gaps
+from tsimage.ledger import ReadReport
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +72,10 @@ class Windows:
         Where the samples went when the windows were cut, before any were selected.
     gaps : ndarray of bool or None, shape (window, channel)
         Where samples are missing (NaN) or were filled; None where all were measured. Only there `values` may hold NaN.
+    flags : ndarray of uint16 or None, shape (window, channel)
+        Quality flags, bits of `tsimage.quality.FLAGS`; None where they were not looked for.
+    read_report : ReadReport or None
+        What became of every row of the files that were read, before windows were cut.
 
     Raises
     ------
@@ -94,6 +99,8 @@ class Windows:
     name: str = "windows"
     cut_report: CutReport | None = None
     gaps: np.ndarray | None = None
+    flags: np.ndarray | None = None
+    read_report: ReadReport | None = None
 
     def __post_init__(self) -> None:
         if self.values.ndim != 3:
@@ -145,8 +152,10 @@ class Windows:
                 f"{self.name}: labels {self.labels.min()} to {self.labels.max()} are outside the "
                 f"{len(self.class_names)} classes: labels count from 0"
             )
-        if self.gaps is not None and self.gaps.shape != (n, n_channels):
-            raise UserError(f"{self.name}: gaps has shape {self.gaps.shape}: give one flag per window and channel")
+        for field in ("gaps", "flags"):
+            per_channel = getattr(self, field)
+            if per_channel is not None and per_channel.shape != (n, n_channels):
+                raise UserError(f"{self.name}: {field} has shape {per_channel.shape}: give one per window and channel")
         self._check_finite()
 
     def _check_finite(self) -> None:
@@ -213,6 +222,7 @@ class Windows:
             self,
             values=values,
             gaps=None if self.gaps is None else self.gaps[:, index],
+            flags=None if self.flags is None else self.flags[:, index],
             channels=kept,
             units=tuple(self.units[i] for i in index),
         )
@@ -276,7 +286,7 @@ class Windows:
     def fingerprint(self) -> str:
         """Return the sha256 of everything that training can see: values, units, labels, people, ids, split."""
         digest = hashlib.sha256()
-        for field in sorted(f.name for f in fields(self) if f.name not in ("name", "cut_report")):
+        for field in sorted(f.name for f in fields(self) if f.name not in _UNSEEN):
             value = getattr(self, field)
             if field == "gaps" and value is None:
                 continue  # as if the field did not exist: most windows are whole
@@ -308,7 +318,8 @@ class Windows:
 
 _DTYPES = {"values": np.float32, "labels": np.int64, "start": np.int64, "stop": np.int64}
 _PER_WINDOW = ("labels", "subjects", "recordings", "start", "stop", "ids", "split")
-_ROWS = (*_PER_WINDOW, "gaps")
+_ROWS = (*_PER_WINDOW, "gaps", "flags")
+_UNSEEN = ("name", "cut_report", "read_report", "flags")  # by training
 
 
 def matching(what: str, patterns: Sequence[str], names: tuple[str, ...]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import pytest
 from matplotlib.image import imread
 
 import tsimage
+from tsimage.catalogue import ENTRIES
 from tsimage.cli import main
 from tsimage.fields import FIELDS
 
@@ -48,9 +49,11 @@ def test_convert_writes_a_store_and_says_what_it_did(tmp_path, capsys, basic_mot
     imager = tsimage.Imager(stack="gasf+mtf", size=8)
     np.testing.assert_array_equal(store.images, imager(chosen))
     lines = capsys.readouterr().out.splitlines()
-    assert re.fullmatch(rf"'{output}' will take about 13\d\.\d kB; '{tmp_path}' has [\d.]+ [MG]B free", lines.pop(1))
+    assert re.fullmatch(rf"'{output}' will take about 13\d\.\d kB; '{tmp_path}' has [\d.]+ [MG]B free", lines.pop(3))
     assert lines == [
         str(chosen),
+        "Read 80 rows: kept 80, rejected 0",
+        "acc-x, acc-y, acc-z: in m/s^2 as stated (never at rest, or without gravity, so nothing tells otherwise)",
         *imager.notes(chosen),
         str(store),
     ]
@@ -76,7 +79,9 @@ def test_convert_of_a_table_takes_its_options_and_reports_the_cut(tmp_path, caps
         stack="gadf", size=5, scaling="fixed:g=4", segmentation="array_split", order="scale-then-paa"
     )
     np.testing.assert_array_equal(store.images, imager(windows))
-    assert capsys.readouterr().out.splitlines()[1] == str(windows.cut_report)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "Read 80 rows: kept 80, rejected 0"
+    assert str(windows.cut_report) in lines
 
 
 def test_convert_overwrites_only_when_told(tmp_path, fails, capsys):
@@ -107,7 +112,7 @@ def test_convert_writes_files_for_other_programs(tmp_path, capsys, kind, name):
     assert output.exists()
     assert [p.name for p in tmp_path.iterdir()] == [name]
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].startswith(f"'{output}' will take about ")
+    assert lines[3].startswith(f"'{output}' will take about ")
     assert lines[-1] == f"wrote {output}: 80 windows as {kind}"
 
 
@@ -237,11 +242,13 @@ def test_show_paints_in_the_colours_that_were_chosen(tmp_path, view):
     assert spread[1] > 10 * spread[0]
 
 
-def test_datasets_lists_the_catalogue(capsys):
+def test_datasets_lists_the_catalogue(capsys, data_dir):
     main(["datasets"])
     lines = capsys.readouterr().out.splitlines()
-    assert [line.partition(":")[0] for line in lines[:-1]] == ["basic-motions", "hapt"]
-    assert lines[-1] == "Sets that are not bundled are looked for in the folder that TSIMAGE_DATA names."
+    assert [line.partition(":")[0] for line in lines] == list(ENTRIES)
+    hapt = next(line for line in lines if line.startswith("hapt:"))
+    for fact in ("50 Hz", "30 people", "12 classes", "waist", "licence: ", "Reyes-Ortiz", f"is in '{data_dir}"):
+        assert fact in hapt
 
 
 @pytest.mark.parametrize(
@@ -249,8 +256,8 @@ def test_datasets_lists_the_catalogue(capsys):
     [
         (
             ["basic-motion", "OUT"],
-            "unknown data set or path 'basic-motion': did you mean 'basic-motions'? Valid: basic-motions, hapt, or the "
-            "path of a file or folder that exists",
+            "unknown data set or path 'basic-motion': did you mean 'basic-motions'? Give the name of a data set "
+            "(tsimage datasets lists them) or the path of a file or folder that exists",
         ),
         (
             ["basic-motions", "OUT", "--size", "101"],
@@ -260,7 +267,7 @@ def test_datasets_lists_the_catalogue(capsys):
         (
             ["basic-motions", "OUT", "--window", "50"],
             "data set 'basic-motions' cannot use the option window: leave it out; "
-            "allowed here: channels, classes, constant",
+            "allowed here: channels, classes, constant, format, without",
         ),
         (
             ["basic-motions", "OUT", "--channels", "acc-q"],
@@ -344,7 +351,7 @@ def test_the_installed_command_end_to_end(repository, tmp_path):
     assert made.stdout.splitlines()[-1].startswith("out: 80 images of 8 x 8 with 6 channels (gasf:acc-x,")
     wrong = run(repository, tmp_path, "convert", "basic-motions", "other", "--size", "800")
     assert wrong.returncode == 2
-    assert wrong.stdout.count("\n") <= 1
+    assert wrong.stdout.count("\n") <= 3
     assert wrong.stderr == (
         "tsimage: image size 800 does not fit windows of 100 samples: PAA never upsamples; "
         "choose a size from 1 to 100 or cut longer windows\n"

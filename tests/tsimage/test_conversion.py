@@ -73,6 +73,7 @@ def test_basic_motions_end_to_end(basic_motions, tmp_path):
         "units": list(basic_motions.units),
         "rate_hz": 10.0,
         "samples": 100,
+        "rows": basic_motions.read_report.as_dict(),
         "cut": None,
     }
     assert store.manifest["clipped_share"] == imager.clipped_share(basic_motions)
@@ -98,10 +99,10 @@ def test_a_folder_of_csv_end_to_end(tmp_path):
     windows = tsimage.load(tmp_path / "in", options)
     np.testing.assert_array_equal(store.images, SMALL(windows))
     assert (tmp_path / "out" / "labels.csv").read_text().splitlines()[:4] == [
-        "window,label,subject,recording,start,stop,split,constant_channels,gap_channels",
-        "ann/ann:0-10,walk,ann,ann/ann,0,10,,,",
-        "ann/ann:10-20,walk,ann,ann/ann,10,20,,,",
-        "ann/ann:23-33,sit,ann,ann/ann,23,33,,,",
+        "window,label,subject,recording,start,stop,split,constant_channels,gap_channels,flags",
+        "ann/ann:0-10,walk,ann,ann/ann,0,10,,,,",
+        "ann/ann:10-20,walk,ann,ann/ann,10,20,,,,",
+        "ann/ann:23-33,sit,ann,ann/ann,23,33,,,,",
     ]
     assert len(store) == len(store.table) == 8
     assert store.manifest["source"]["cut"] == (

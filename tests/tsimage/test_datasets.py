@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import tsimage
-from tsimage.datasets import CATALOGUE
+from tsimage.catalogue import ENTRIES
 from tsimage.readers import ReadOptions, readers
 
 
@@ -52,22 +52,23 @@ def test_basic_motions_is_the_default(basic_motions):
     assert tsimage.load().fingerprint() == basic_motions.fingerprint()
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", ENTRIES)
 def test_every_entry_of_the_catalogue_says_what_it_is(name):
-    entry = CATALOGUE[name]
+    entry = ENTRIES[name]
     assert entry.name == name
     assert all((entry.summary, entry.licence, entry.citation))
 
 
 def test_every_reader_is_registered_under_its_name():
-    assert list(readers()) == ["npz", "npy", "hapt", "table"]
+    names = "npz npy uci-har pamap2 mhealth wisdm wisdm-2019 mat devices ts arff ucr hapt table"
+    assert list(readers()) == names.split()
     assert all(reader.name == name for name, reader in readers().items())
 
 
 def test_an_unknown_name_gets_the_nearest(says):
     with says(
-        "unknown data set or path 'basic_motions': did you mean 'basic-motions'? Valid: basic-motions, hapt, or the "
-        "path of a file or folder that exists"
+        "unknown data set or path 'basic_motions': did you mean 'basic-motions'? Give the name of a data set (tsimage "
+        "datasets lists them) or the path of a file or folder that exists"
     ):
         tsimage.load("basic_motions")
 
@@ -75,11 +76,7 @@ def test_an_unknown_name_gets_the_nearest(says):
 def test_a_file_that_no_reader_knows_is_refused(tmp_path, says):
     path = tmp_path / "a.txt"
     path.write_text("x")
-    allowed = (
-        "give a .csv or .parquet table or a folder of them, an .npz of windows or a folder with X.npy and y.npy, or the "
-        "UCI HAPT set as a folder, .zip or "
-        ".tar.xz"
-    )
+    allowed = f"tsimage formats lists what is read ({', '.join(readers())}); option format names one where a file is not recognised"
     with says(f"no reader knows the file '{path}': {allowed}"):
         tsimage.load(path)
     path.unlink()
@@ -87,22 +84,18 @@ def test_a_file_that_no_reader_knows_is_refused(tmp_path, says):
         tsimage.load(tmp_path)
 
 
-def test_hapt_without_the_variable_says_where_to_put_it(monkeypatch, says):
-    monkeypatch.delenv("TSIMAGE_DATA", raising=False)
-    with says(
-        "data set 'hapt' is not bundled: set TSIMAGE_DATA to a folder that holds hapt/ with the archive of the UCI HAPT "
-        "set, or give the path of the archive itself"
-    ):
-        tsimage.load("hapt")
-
-
-def test_hapt_that_is_not_there_says_where_it_was_looked_for(monkeypatch, tmp_path, says):
+def test_a_set_that_is_not_here_says_how_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setenv("TSIMAGE_DATA", str(tmp_path))
-    with says(
-        f"data set 'hapt' was not found in '{tmp_path / 'hapt'}' (TSIMAGE_DATA is '{tmp_path}'): put the .zip, .tar.xz or "
-        "unpacked folder of the UCI HAPT set there"
-    ):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(tsimage.UserError) as caught:
         tsimage.load("hapt")
+    assert str(caught.value).startswith("data set 'hapt' is not here: run tsimage fetch hapt (")
+    assert str(caught.value).endswith(f"and put the archive, or what is in it, into '{tmp_path / 'hapt'}'")
+
+
+def test_a_data_set_has_its_own_format(says):
+    with says("data set 'basic-motions' has its own format: leave out the option format, or give the path of the data"):
+        tsimage.load("basic-motions", format="table")
 
 
 def test_hapt_is_found_as_an_unpacked_folder(monkeypatch, hapt_folder, tmp_path):
@@ -133,11 +126,11 @@ def test_keywords_and_options_are_the_same_but_not_both(says):
 def test_options_that_would_do_nothing_are_refused(says, make_windows):
     with says(
         "data set 'basic-motions' cannot use the option drop-unlabelled, window: leave it out; "
-        "allowed here: channels, classes, constant"
+        "allowed here: channels, classes, constant, format, without"
     ):
         tsimage.load("basic-motions", window="50", drop_unlabelled=True)
     with says(
-        "windows in memory cannot use the option rate: leave it out; allowed here: channels, classes, constant, missing"
+        "windows in memory cannot use the option rate: leave it out; allowed here: channels, classes, constant, format, missing, without"
     ):
         tsimage.load(make_windows(), rate=50.0)
 
@@ -161,7 +154,10 @@ def test_constant_windows_are_kept_or_dropped_on_request(with_constant, says):
     assert flagged.fingerprint() == with_constant.fingerprint()
     assert flagged.constant_channels().any(axis=1).nonzero()[0].tolist() == [1, 4]
     assert tsimage.load(with_constant, constant="drop").ids.tolist() == ["w0", "w2", "w3", "w5"]
-    with says("made: no window is left after choosing channels, classes and dropping constant ones"):
+    with says(
+        "made: no window is left after choosing channels and classes and leaving out constant windows and those with the "
+        "flags in without: ask for less"
+    ):
         tsimage.load(with_constant.select([1, 4]), constant="drop")
 
 

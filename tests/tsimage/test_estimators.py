@@ -149,7 +149,7 @@ def test_a_pipeline_learns_and_is_searched(basic_motions):
 def test_windows_that_are_not_finite_are_named(x, says):
     spoilt = x.copy()
     spoilt[4, 2, 7] = np.nan
-    words = r"^window 4, channel '2' holds NaN or infinity \(1 of 6 windows do\): fill or remove these samples"
+    words = r"^window 4, channel '2' holds NaN or infinity \(1 of 6 windows do\): fill or remove these samples$"
     with pytest.raises(UserError, match=words):
         ImageTransformer().fit(spoilt)
     with pytest.raises(UserError, match=words):

@@ -342,3 +342,13 @@ def test_fields_stay_on_the_device_of_their_input(field, options):
     image = FIELDS[field].paint(x, 8, **options)
     assert image.device.type == "meta"
     assert image.shape == (4, 2, 8, 8)
+
+
+def test_imagers_that_learnt_different_things_are_not_equal():
+    rng = np.random.default_rng(0)
+    recipe = Imager(stack="mtf(fit=train)", size=8)
+    one, other = recipe.fit(rng.normal(size=(9, 1, 40))), recipe.fit(rng.normal(size=(9, 1, 40)))
+    assert one != other
+    assert one != recipe
+    assert recipe == Imager(stack="mtf(fit=train)", size=8)
+    assert hash(recipe) == hash(Imager(stack="mtf(fit=train)", size=8))

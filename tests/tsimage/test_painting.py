@@ -127,6 +127,23 @@ def test_batches_of_any_size_give_the_same_bits(monkeypatch):
     np.testing.assert_array_equal(imager(x, UNITS), whole)
 
 
+def test_painting_inside_a_painting_thread_ends(monkeypatch):
+    """Every thread of the pool waits for blocks of its own: none may wait for a thread that never begins."""
+    monkeypatch.setattr(painting, "cores", lambda: 2)
+    monkeypatch.setattr(painting, "_pool", None)
+    seen = np.zeros((8, 8), dtype=int)
+
+    def outer(start, stop):
+        for row in range(start, stop):
+            painting.in_blocks(lambda a, b, row=row: seen[row].__setitem__(slice(a, b), 1), 8, 1)
+
+    painter = threading.Thread(target=painting.in_blocks, args=(outer, 8, 1), daemon=True)
+    painter.start()
+    painter.join(timeout=20)
+    assert not painter.is_alive()
+    assert seen.all()
+
+
 def test_blocks_cover_every_row_once_on_several_threads(monkeypatch):
     monkeypatch.setattr(painting, "cores", lambda: 3)
     monkeypatch.setattr(painting, "_pool", None)

@@ -175,11 +175,9 @@ READ = {"time": "t", "channels": ("ax", "ay"), "units": "g", "label": "activity"
 
 
 def test_missing_samples_of_a_table_are_refused_filled_or_masked(gappy, tmp_path, says):
-    with says(
-        f"{gappy}, line 6: column 'ax' is empty or NaN (2 of 40 rows are no finite number): fill or remove these rows, or "
-        "pass missing '0.2s' to fill gaps up to 0.2 s, or 'mask'"
-    ):
-        tsimage.load(gappy, **READ)
+    rejected = tsimage.load(gappy, **READ | {"window": "5"}).read_report
+    assert (rejected.rows_kept, rejected.counts("rejected")) == (33, {"missing value": 7})
+    assert [line for _, line, treatment, _ in rejected.rows() if treatment == "rejected"][:2] == [6, 7]
     with says(
         "window 'walk:20-40', channel 'ay' misses 5 samples in a row where gaps up to 4 are filled: leave the window out, "
         "allow longer gaps, or mask them"
@@ -224,11 +222,11 @@ def test_what_no_gap_explains_is_still_refused(make_windows, gappy, says):
         make_windows(values=values, gaps=gaps)
     gaps[2, 1] = True
     assert np.isnan(make_windows(values=values, gaps=gaps).values).sum() == 1
-    with says("made: gaps has shape (6,): give one flag per window and channel"):
+    with says("made: gaps has shape (6,): give one per window and channel"):
         make_windows(gaps=np.zeros(6, dtype=bool))
     gappy.write_text(gappy.read_text().replace("NaN", "lost"))
-    with pytest.raises(tsimage.UserError, match="column 'ax' is 'lost'"):
-        tsimage.load(gappy, **READ, missing="mask")
+    with says(f"walk.csv, line 6: no number ('ax = lost'): mend it, or pass faults 'reject' to leave out such rows and count them"):
+        tsimage.load(gappy, **READ, missing="mask", faults="raise")
 
 
 def test_training_refuses_windows_with_missing_samples(gappy):

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 import tsimage
+from tsimage.readers import GENERAL_OPTIONS, ReadOptions
+from tsimage.readers.hapt import READER, read_hapt
 
 BASIC = ("WALKING", "WALKING_UPSTAIRS", "WALKING_DOWNSTAIRS", "SITTING", "STANDING", "LAYING")
 
@@ -145,8 +147,8 @@ def test_sensors_of_unequal_length_are_refused(hapt_folder, says):
     path = hapt_folder / "Raw-Data" / "gyro_exp02_user02.txt"
     path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
     with says(
-        f"{hapt_folder}: experiment 2 has accelerometer and gyroscope of unequal length (20 and 19): "
-        "get a fresh copy of the set"
+        f"{hapt_folder}: Raw-Data/acc_exp02_user02.txt has 20 lines but Raw-Data/gyro_exp02_user02.txt has 19: they belong "
+        "together line by line: get a fresh copy"
     ):
         small(hapt_folder)
 
@@ -158,9 +160,59 @@ def test_a_subject_in_neither_part_is_refused(hapt_folder, says):
 
 
 def test_a_wrong_number_of_columns_is_refused(hapt_folder, says):
-    (hapt_folder / "Raw-Data" / "acc_exp01_user01.txt").write_text("1 2\n3 4\n")
-    with says(f"{hapt_folder}: Raw-Data/acc_exp01_user01.txt has 2 columns, expected 3: get a fresh copy"):
+    (hapt_folder / "Raw-Data" / "acc_exp01_user01.txt").write_text("1 2\n" * 20)
+    with says(
+        f"{hapt_folder}: none of the 20 lines of Raw-Data/acc_exp01_user01.txt and its gyroscope file can be used: "
+        "get a fresh copy of the set"
+    ):
         small(hapt_folder)
+    (hapt_folder / "Raw-Data" / "labels.txt").write_text("1 1 2 1\n")
+    with says(f"{hapt_folder}: Raw-Data/labels.txt has 4 columns, expected 5: get a fresh copy"):
+        small(hapt_folder)
+
+
+def test_malformed_samples_are_rejected_and_no_window_holds_both_sides(hapt_folder):
+    acc, gyro = (hapt_folder / "Raw-Data" / f"{sensor}_exp02_user02.txt" for sensor in ("acc", "gyro"))
+    lines = acc.read_text().splitlines()
+    acc.write_text("\n".join(["NaN 1 1", *lines[1:11], "1 five 1", *lines[12:]]) + "\n")
+    lines = gyro.read_text().splitlines()
+    gyro.write_text("\n".join([*lines[:11], "", *lines[12:19], "1 2"]) + "\n")
+    read = read_hapt(hapt_folder, ReadOptions())
+    recording = read.recordings[1]
+    # lines 1 (acc), 12 (both) and 20 (gyro) are gone; labels.txt counts the lines of the files: activity 1 is 3 to 20
+    assert recording.values[0].tolist() == [*range(1, 11), *range(12, 19)]
+    assert recording.values[3].tolist() == [*range(101, 111), *range(112, 119)]
+    assert recording.breaks == (10,)
+    assert [(s.start, s.stop, s.label) for s in recording.segments] == [(1, 10, "WALKING"), (10, 17, "WALKING")]
+    assert (read.report.rows_read, read.report.rows_rejected) == (40, 3)
+    assert list(read.report.rows()) == [
+        ("Raw-Data/acc_exp02_user02.txt", 1, "rejected", "missing value"),
+        ("Raw-Data/acc_exp02_user02.txt", 12, "rejected", "no number"),
+        ("Raw-Data/gyro_exp02_user02.txt", 20, "rejected", "wrong number of columns"),
+    ]
+    assert small(hapt_folder).ids.tolist() == ["exp01_user01:0-8", "exp01_user01:10-18", "exp02_user02:1-9"]
+
+
+def test_a_malformed_sample_stops_a_strict_reader(hapt_folder, says):
+    path = hapt_folder / "Raw-Data" / "acc_exp01_user01.txt"
+    path.write_text("\n".join([*path.read_text().splitlines()[:19], "1 five 1"]) + "\n")
+    with says(
+        "Raw-Data/acc_exp01_user01.txt, line 20: no number ('five'): mend it, or pass faults 'reject' to leave out such "
+        "rows and count them"
+    ):
+        small(hapt_folder, faults="raise")
+
+
+def test_experiments_that_no_label_names_are_said(hapt_folder):
+    (hapt_folder / "Raw-Data" / "labels.txt").write_text("2 2 1 3 20\n")
+    assert read_hapt(hapt_folder, ReadOptions()).report.notes == (
+        "Not read, because labels.txt does not name their experiments: acc_exp01_user01.txt, gyro_exp01_user01.txt",
+    )
+
+
+def test_every_row_of_the_real_set_is_kept(hapt):
+    assert (hapt.read_report.rows_read, hapt.read_report.faults) == (1_122_772, ())
+    assert hapt.read_report.notes == ("acc-x, acc-y, acc-z: in g as stated (median norm 1.03, gravity is 1)",)
 
 
 @pytest.mark.parametrize(
@@ -168,12 +220,25 @@ def test_a_wrong_number_of_columns_is_refused(hapt_folder, says):
     [
         ("acc_exp01_user01.txt", "1 2 3\n1 2 3 4\n"),
         ("acc_exp01_user01.txt", ""),
-        ("acc_exp01_user01.txt", "1 2 3\n4 five 6\n" + "7 8 9\n" * 18),
+        ("acc_exp01_user01.txt", "four five six\n" * 20),
         ("labels.txt", "1 1 9 1 8\n2 2 1 3 20\n"),
         ("labels.txt", "1 1 2 1 8\n2 2 1 3 200\n"),
         ("labels.txt", "1 1 2 1 8\n2 2 1 0 20\n"),
+        ("labels.txt", "1 1 2 1 8\n2 2 1 3.5 20\n"),
+        ("labels.txt", "1 1 2 1 8\n2 2 1 3 inf\n"),
+        ("labels.txt", "1 1 2 1 8\n2 2 1 3\n"),
     ],
-    ids=["ragged", "empty", "no number", "unknown activity", "beyond the end", "before the start"],
+    ids=[
+        "ragged",
+        "empty",
+        "no number",
+        "unknown activity",
+        "beyond the end",
+        "before the start",
+        "half a sample",
+        "infinite",
+        "short line",
+    ],
 )
 def test_a_malformed_file_is_one_sentence_that_names_it(hapt_folder, name, text):
     (hapt_folder / "Raw-Data" / name).write_text(text)
@@ -188,7 +253,7 @@ def test_a_malformed_file_is_one_sentence_that_names_it(hapt_folder, name, text)
 def test_a_damaged_archive_is_refused(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(b"not an archive at all")
-    with pytest.raises(tsimage.UserError, match=r"set\..*: not a readable archive \(.*\): get a fresh copy of the set"):
+    with pytest.raises(tsimage.UserError, match=r"set\..*: it is damaged \(.*\): get a fresh copy from its source"):
         tsimage.load(path)
 
 
@@ -197,15 +262,13 @@ def test_an_archive_cut_short_is_refused(hapt_folder, tmp_path):
     with tarfile.open(path, "w:gz") as archive:
         archive.add(hapt_folder, "HAPT")
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(tsimage.UserError, match=r"set\.tar\.gz: not a readable archive"):
+    with pytest.raises(tsimage.UserError, match=r"set\.tar\.gz: it is damaged \(.*\)"):
         small(path)
 
 
 def test_options_of_tables_are_refused(hapt_folder, says):
-    with says(
-        "the hapt reader cannot use the option label, time-unit: leave it out; "
-        "allowed here: channels, classes, constant, overlap, window"
-    ):
+    takes = ", ".join(sorted(READER.options | GENERAL_OPTIONS))
+    with says(f"the hapt reader cannot use the option label, time-unit: leave it out; allowed here: {takes}"):
         small(hapt_folder, label="activity", time_unit="ms")
 
 

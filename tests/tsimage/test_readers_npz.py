@@ -178,6 +178,6 @@ def test_options_of_recordings_are_refused(npz, says):
     path = npz(X=X, y=np.arange(4))
     with says(
         "the npz reader cannot use the option overlap, window: leave it out; "
-        "allowed here: channels, classes, constant, missing, rate, units"
+        "allowed here: channels, classes, constant, format, missing, rate, units, without"
     ):
         tsimage.load(path, window="128", overlap=0.5)

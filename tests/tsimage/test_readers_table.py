@@ -4,6 +4,7 @@ import pytest
 
 import tsimage
 from tsimage.cutting import Recording
+from tsimage.readers import parquet
 
 READ = {"channels": ("x",), "label": "y", "rate": 1.0, "window": "2"}
 TIMED = {"channels": ("x",), "label": "y", "time": "t", "window": "2"}
@@ -20,6 +21,11 @@ def csv(tmp_path):
         return path
 
     return _write
+
+
+def rejected(windows):
+    """Where each rejected row stood, and why."""
+    return [(file, line, kind) for file, line, treatment, kind in windows.read_report.rows() if treatment == "rejected"]
 
 
 def seen(windows):
@@ -79,12 +85,6 @@ def test_iso_dates_are_time(csv, zone):
     assert windows.values[:, 0].tolist() == [[0, 1], [2, 3]]
 
 
-def test_a_date_that_is_none_names_its_line(csv, says):
-    path = csv("t,x,y", "2024-01-01T00:00:00,0,a", "2024-01-01T00:00:01,1,a", "yesterday,2,a")
-    with says(f"{path}, line 4: time 'yesterday' is neither a number nor an ISO 8601 date: mend it"):
-        tsimage.load(path, **TIMED)
-
-
 def test_subjects_and_recordings_in_one_file_come_apart(csv):
     path = csv(
         "t,x,y,who,trial", "0,0,a,bob,1", "0,1,a,ann,1", "1,2,a,bob,1", "1,3,a,ann,1", "4,4,a,ann,2", "5,5,a,ann,2"
@@ -102,14 +102,6 @@ def test_without_time_rows_that_are_not_neighbours_do_not_follow_each_other(csv)
     assert seen(windows) == [("a/ann:0-2", "a", [0, 1]), ("a/ann:2-4", "a", [4, 5]), ("a/bob:0-2", "a", [2, 3])]
     with pytest.raises(tsimage.UserError, match="no window of 3 samples fits"):
         tsimage.load(csv("x,y,who", *rows), **READ | {"window": "3"}, subject="who")
-
-
-def test_an_empty_time_cell_names_its_own_line(csv, says):
-    path = csv("t,x,y", "0,1,a", ",2,a", "2,3,a")
-    with says(
-        f"{path}, line 3: column 't' is empty or NaN (1 of 3 rows are no finite number): fill or remove these rows"
-    ):
-        tsimage.load(path, **TIMED)
 
 
 def test_hidden_tables_are_no_recordings(csv, tmp_path):
@@ -131,17 +123,11 @@ def test_a_recording_column_alone_leaves_the_subject_unknown(csv):
     assert windows.subjects.tolist() == ["", ""]
 
 
-def test_an_empty_subject_names_its_line(csv, says):
-    path = csv("x,y,who", "0,a,1", "1,a,1", "2,a,", "3,a,2")
-    with says(f"{path}, line 4: column 'who' is empty: fill it"):
-        tsimage.load(path, **READ, subject="who")
-
-
 def test_a_folder_holds_a_recording_per_file(csv, tmp_path):
     csv("x,y", "0,a", "1,a", name="set/p2.csv")
     csv("x,y", "2,b", "3,b", name="set/deep/p1.csv")
     pd.DataFrame({"x": [4.0, 5.0], "y": ["a", "a"]}).to_parquet(tmp_path / "set" / "p3.parquet")
-    (tmp_path / "set" / "notes.txt").write_text("not a table")
+    (tmp_path / "set" / "notes.txt").write_text("not a table\n")
     windows = tsimage.load(tmp_path / "set", **READ)
     assert seen(windows) == [
         ("deep/p1:0-2", "b", [2, 3]),
@@ -185,52 +171,12 @@ def test_whole_number_labels_are_named_without_a_point_and_sorted_as_numbers(csv
     assert [k for _, k, _ in seen(windows)] == ["10", "2", "1"]
 
 
-def test_a_missing_label_names_its_line(csv, says):
-    path = csv("x,y", "0,a", "1,a", "2,", "3,  ", "4,b")
-    with says(
-        f"{path}, line 4: no label in column 'y' (2 of 5 rows have none): label these rows or pass drop-unlabelled"
-    ):
-        tsimage.load(path, **READ)
-
-
 def test_drop_unlabelled_leaves_such_rows_out_and_counts_them(csv):
     path = csv("x,y", "0,a", "1,a", "2,", "3,a", "4,a")
     windows = tsimage.load(path, **READ, drop_unlabelled=True)
     assert [i for i, _, _ in seen(windows)] == ["a:0-2", "a:3-5"]
     assert windows.cut_report.unlabelled == 1
     assert windows.cut_report.samples == 5
-
-
-@pytest.mark.parametrize(
-    ("cell", "got"),
-    [("", "empty or NaN"), ("nan", "empty or NaN"), ("oops", "'oops'"), ("inf", "'inf'"), ("1_000", "'1_000'")],
-)
-def test_a_value_that_is_no_finite_number_names_file_line_and_column(csv, says, cell, got):
-    path = csv("z,x,y", "9,0,a", f"9,{cell},a", "9,2,a", f"9,{cell},a")
-    hint = ", or pass missing '0.2s' to fill gaps up to 0.2 s, or 'mask'" if got == "empty or NaN" else ""
-    with says(
-        f"{path}, line 3: column 'x' is {got} (2 of 4 rows are no finite number): fill or remove these rows{hint}"
-    ):
-        tsimage.load(path, **READ)
-
-
-def test_lines_are_counted_past_blank_ones(csv, says):
-    path = csv("x,y", "0,a", "", "oops,a")
-    with says(
-        f"{path}, line 3: column 'x' is empty or NaN (2 of 3 rows are no finite number): fill or remove these rows"
-        ", or pass missing '0.2s' to fill gaps up to 0.2 s, or 'mask'"
-    ):
-        tsimage.load(path, **READ)
-
-
-def test_parquet_errors_count_rows(tmp_path, says):
-    path = tmp_path / "a.parquet"
-    pd.DataFrame({"x": [0.0, np.nan], "y": ["a", "a"]}).to_parquet(path)
-    with says(
-        f"{path}, row 1: column 'x' is empty or NaN (1 of 2 rows are no finite number): fill or remove these rows"
-        ", or pass missing '0.2s' to fill gaps up to 0.2 s, or 'mask'"
-    ):
-        tsimage.load(path, **READ)
 
 
 @pytest.mark.parametrize(
@@ -252,27 +198,6 @@ def test_an_unknown_column_gets_the_nearest_name(csv, options, what, got, near):
     assert text.startswith(f"unknown {what} in {path}")
     valid = "time, acc-x, acc-y, subject" if "channel" in what else "time, acc-x, acc-y, activity, subject"
     assert text.endswith(f"'{got}': did you mean '{near}'? Valid: {valid}")
-
-
-@pytest.mark.parametrize(
-    ("times", "line", "before", "after"),
-    [((0, 1, 0.5), 4, "1", "0.5"), ((0, 0, 1), 3, "0", "0"), ((5, 1, 2), 3, "5", "1")],
-)
-def test_time_that_does_not_increase_names_its_line(csv, says, times, line, before, after):
-    path = csv("t,x,y", *[f"{t},0,a" for t in times])
-    with says(
-        f"{path}, line {line}: time goes from {before} s to {after} s: rows of one recording must be in increasing order "
-        "of time, each time once: sort them, remove duplicates, or name the subject and recording columns"
-    ):
-        tsimage.load(path, **TIMED)
-
-
-def test_backward_epoch_time_is_shown_with_enough_digits_to_see_it(csv):
-    path = csv("t,x,y", "1700000000.0,0,a", "1700000000.5,1,a", "1700000000.25,2,a")
-    with pytest.raises(tsimage.UserError) as caught:
-        tsimage.load(path, **TIMED)
-    before, after = str(caught.value).partition("time goes from ")[2].split(" s: ")[0].split(" s to ")
-    assert float(before) - float(after) == pytest.approx(0.25)
 
 
 def test_interleaved_subjects_each_keep_their_own_clock(csv):
@@ -316,33 +241,6 @@ def test_what_must_be_told_is_asked_for(csv, says):
         tsimage.load(path, channels="x", label="y", rate=0.0, window="2")
 
 
-def test_one_row_tells_no_rate(csv, says):
-    path = csv("t,x,y", "0,1,a")
-    with says(f"{path}: a recording of 1 row tells no rate: give the rate in Hz"):
-        tsimage.load(path, **TIMED)
-
-
-def test_files_that_are_no_tables_are_refused(csv, tmp_path, says):
-    empty = tmp_path / "empty.csv"
-    empty.write_text("")
-    with says(f"{empty}: not a readable table (No columns to parse from file): mend the file or leave it out"):
-        tsimage.load(empty, **READ)
-    header = csv("x,y", name="header.csv")
-    with says(f"{header}: the table has no rows: leave the file out"):
-        tsimage.load(header, **READ)
-    ragged = csv("x,y", "0,a", "1,a,2,3", name="ragged.csv")
-    with pytest.raises(tsimage.UserError, match=r"ragged\.csv: not a readable table \(.*line 3.*\): mend the file"):
-        tsimage.load(ragged, **READ)
-    broken = tmp_path / "broken.parquet"
-    broken.write_bytes(b"PAR1 not really")
-    with pytest.raises(tsimage.UserError, match=r"broken\.parquet: not a readable table"):
-        tsimage.load(broken, **READ)
-    latin = tmp_path / "latin.csv"
-    latin.write_bytes("x,y\n0,käse\n".encode("latin-1"))
-    with pytest.raises(tsimage.UserError, match=r"latin\.csv: not a readable table"):
-        tsimage.load(latin, **READ)
-
-
 def test_the_reader_gives_recordings_of_float32(csv):
     from tsimage.readers import ReadOptions
     from tsimage.readers.table import read_table
@@ -367,16 +265,444 @@ def test_milliseconds_that_were_not_stated_are_suspected(csv, says):
     assert tsimage.load(path, **TIMED, time_unit="s").rate_hz == 0.05
 
 
-def test_semicolons_are_named(csv, says):
-    path = csv("t;x;y", "0;1,5;a")
-    with says(
-        f"{path}: the columns are separated by semicolons or tabs ('t;x;y'): save the table with commas between columns and "
-        "points in numbers"
-    ):
-        tsimage.load(path, **TIMED)
-
-
 def test_a_pattern_never_takes_the_label_column_for_a_channel(csv):
     path = csv("ax,ay,activity", "1,2,sit", "3,4,sit")
     windows = tsimage.load(path, channels="a*", label="activity", rate=10, window="2")
     assert windows.channels == ("ax", "ay")
+
+
+@pytest.mark.parametrize(
+    ("row", "kind", "example"),
+    [
+        ("2,,a", "missing value", "x is empty"),
+        ("2,NaN,a", "missing value", "x is empty"),
+        ("2,n/a,a", "missing value", "x is empty"),
+        ("2,oops,a", "no number", "x = oops"),
+        ("2,1_000,a", "no number", "x = 1_000"),
+        ("2,True,a", "no number", "x = True"),
+        ("2,inf,a", "infinite value", "x = inf"),
+        ("2,-1e39,a", "infinite value", "x = -1e+39"),
+        ("2,5,", "no label", "y is empty"),
+        ("2,5,  ", "no label", "y is empty"),
+        (",5,a", "no time", "t is empty"),
+        ("noon,5,a", "unreadable time", "t = noon"),
+        ("1,5,a", "repeated time", "1 s"),
+        ("0.5,5,a", "backward time", "0.5 s"),
+        ("2,5", "wrong number of columns", "2,5"),
+        ("2,5,a,7", "wrong number of columns", "2,5,a,7"),
+        ("", "empty line", ""),
+        ("   ", "empty line", ""),
+        ('2,5,"a', "unbalanced quote", '2,5,"a'),
+        ("2,5\0,a", "NUL byte", r"2,5\0,a"),
+    ],
+)
+def test_a_malformed_row_is_left_out_with_its_line_and_its_reason(csv, says, row, kind, example):
+    path = csv("t,x,y", "0,0,a", "1,1,a", row, "3,3,a", "4,4,a", "5,5,a")
+    windows = tsimage.load(path, **TIMED)
+    (fault,) = [fault for fault in windows.read_report.faults if fault.treatment == "rejected"]
+    assert (fault.file, fault.kind, fault.lines.tolist(), fault.example) == ("a.csv", kind, [4], example)
+    assert (windows.read_report.rows_read, windows.read_report.rows_kept) == (6, 5)
+    assert seen(windows) == [("a:0-2", "a", [0, 1]), ("a:2-4", "a", [3, 4])]  # never 1 beside 3
+    said = f" ({example!r})" if example else ""
+    with says(f"a.csv, line 4: {kind}{said}: mend it, or pass faults 'reject' to leave out such rows and count them"):
+        tsimage.load(path, **TIMED, faults="raise")
+
+
+def test_of_many_malformed_rows_each_is_counted_once_and_strict_reading_stops_at_the_first_line(csv, says):
+    rows = [f"{k},{k},a" for k in range(40)]
+    for kind, (lines, cell) in {
+        "no number": ((3, 9, 27), "oops,oops,a"),  # the time cannot be read either: the first reason counts
+        "missing value": ((5,), "3,,"),
+        "wrong number of columns": ((12, 13), "1,2"),
+    }.items():
+        del kind
+        for line in lines:
+            rows[line - 2] = cell
+    windows = tsimage.load(csv("t,x,y", *rows), **TIMED)
+    assert windows.read_report.counts("rejected") == {
+        "unreadable time": 3,
+        "wrong number of columns": 2,
+        "missing value": 1,
+    }
+    assert [line for _, line, _ in rejected(windows)] == [3, 5, 9, 12, 13, 27]
+    assert windows.read_report.rows_kept == windows.cut_report.samples == 34
+    with says(
+        "a.csv, line 3: unreadable time ('t = oops'): mend it, or pass faults 'reject' to leave out such rows and count them"
+    ):
+        tsimage.load(csv("t,x,y", *rows), **TIMED, faults="raise")
+
+
+def test_without_time_a_row_left_out_is_a_break(csv):
+    path = csv("x,y", "0,a", "1,a", "oops,a", "3,a", "4,a", "5,a,6", "7,a", "8,a")
+    windows = tsimage.load(path, **READ)
+    assert seen(windows) == [("a:0-2", "a", [0, 1]), ("a:2-4", "a", [3, 4]), ("a:4-6", "a", [7, 8])]
+
+
+def test_with_time_the_time_tells_whether_a_row_left_out_is_a_break(csv):
+    # the sampling never stopped: the malformed line was one too many
+    path = csv("t,x,y", "0,0,a", "1,1,a", "1,oops,a", "2,2,a", "3,3,a")
+    assert seen(tsimage.load(path, **TIMED | {"window": "4"})) == [("a:0-4", "a", [0, 1, 2, 3])]
+
+
+def test_missing_values_are_kept_where_they_are_filled_or_masked(csv):
+    path = csv("x,y", "0,a", ",a", "2,a", "NA,a", "oops,a", "4,a")
+    windows = tsimage.load(path, **READ | {"window": "4"}, missing="1")
+    assert windows.values[:, 0].tolist() == [[0, 1, 2, 2]]
+    assert rejected(windows) == [("a.csv", 6, "no number")]
+
+
+def test_empty_values_that_were_left_out_can_be_filled_and_the_report_says_so(csv):
+    windows = tsimage.load(csv("x,y", "0,a", "1,a", ",a"), **READ)
+    assert windows.read_report.notes == (
+        "rows with an empty value were left out: pass missing '0.2s' to fill gaps up to 0.2 s, or 'mask' to keep them",
+        "a.csv: separated by commas, decimal '.', a header in line 1",
+    )
+
+
+def test_unlabelled_rows_that_are_kept_are_noted(csv):
+    windows = tsimage.load(csv("x,y", "0,a", "1,a", "2,", "3,a", "4,a"), **READ, drop_unlabelled=True)
+    (fault,) = windows.read_report.faults
+    assert (fault.treatment, fault.kind, fault.lines.tolist()) == ("noted", "no label", [4])
+    assert windows.read_report.rows_kept == 5
+
+
+def test_a_row_without_subject_or_recording_is_left_out(csv):
+    path = csv("x,y,who,trial", "0,a,1,1", "1,a,1,1", "2,a,,1", "3,a,1,nan", "4,a,1,1", "5,a,1,1")
+    windows = tsimage.load(path, **READ, subject="who", recording="trial")
+    assert rejected(windows) == [("a.csv", 4, "no subject"), ("a.csv", 5, "no recording")]
+    assert [i for i, _, _ in seen(windows)] == ["a/1/1:0-2", "a/1/1:2-4"]
+
+
+def test_a_subject_of_one_row_tells_no_rate_and_stops_nobody_else(csv):
+    windows = tsimage.load(csv("t,x,y,who", "0,0,a,1", "1,1,a,1", "0,5,a,2"), **TIMED, subject="who")
+    assert rejected(windows) == [("a.csv", 4, "lone row, no rate")]
+
+
+def test_a_table_of_which_nothing_is_left_says_why(csv, says):
+    path = csv("x,y", "oops,a", "0,", "1,", "2,a,5")
+    with says(
+        f"{path}: none of 4 rows can be used (2 x no label, 1 x no number, 1 x wrong number of columns): check that this is "
+        "the right format and that the columns are the right ones"
+    ):
+        tsimage.load(path, **READ)
+
+
+def test_lines_are_counted_past_preamble_blank_lines_comments_and_quoted_newlines(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(
+        b'Device 7\r\n\r\nx,y\r\n0,a\r\n1,a\r\n\r\n# paused\r\n2,"b\r\nig"\r\n3,"b\r\nig"\r\noops,a\r\n4,a\r\n5,a\r\n'
+    )
+    windows = tsimage.load(path, **READ)
+    assert rejected(windows) == [("a.csv", 6, "empty line"), ("a.csv", 12, "no number")]
+    noted = {fault.kind: fault.lines.tolist() for fault in windows.read_report.faults if fault.treatment == "noted"}
+    assert noted == {"line before the table": [1, 2], "comment": [7]}
+    assert [(k, x) for _, k, x in seen(windows)] == [("a", [0, 1]), ("b\nig", [2, 3]), ("a", [4, 5])]
+    assert windows.read_report.rows_read == 8
+
+
+def test_rows_of_parquet_are_counted_from_0(tmp_path):
+    path = tmp_path / "a.parquet"
+    pd.DataFrame({"x": [0.0, 1.0, np.nan, np.inf, 4.0], "y": ["a", "a", "a", "a", None]}).to_parquet(path)
+    windows = tsimage.load(path, **READ)
+    assert rejected(windows) == [
+        ("a.parquet", 2, "missing value"),
+        ("a.parquet", 3, "infinite value"),
+        ("a.parquet", 4, "no label"),
+    ]
+
+
+def test_parquet_that_holds_lists_or_claims_too_much_is_refused(tmp_path, says, monkeypatch):
+    lists = tmp_path / "lists.parquet"
+    pd.DataFrame({"x": [[1.0], [2.0]], "y": ["a", "a"]}).to_parquet(lists)
+    with says(f"{lists}: column 'x' holds lists or records: write one value a cell"):
+        tsimage.load(lists, **READ)
+    bomb = tmp_path / "bomb.parquet"
+    pd.DataFrame({"x": np.zeros(300_000), "y": np.zeros(300_000)}).to_parquet(bomb)
+    monkeypatch.setattr(parquet, "_FREE_VALUES", 1_000)
+    size = bomb.stat().st_size
+    with says(
+        f"{bomb}: claims 600,000 values in {size:,} bytes, allowed are 50 for each byte: save it anew without repetitions "
+        "or leave it out"
+    ):
+        tsimage.load(bomb, **READ)
+
+
+def test_the_index_that_pandas_stores_in_parquet_is_a_column(tmp_path):
+    frame = pd.DataFrame({"x": [0.0, 1.0], "y": ["a", "a"]}, index=pd.Index([0.0, 0.5], name="t"))
+    frame.to_parquet(tmp_path / "a.parquet")
+    assert tsimage.load(tmp_path / "a.parquet", **TIMED).rate_hz == 2
+
+
+def test_files_that_are_no_tables_are_refused(csv, tmp_path, says):
+    empty = tmp_path / "empty.csv"
+    empty.write_text("")
+    with says(f"{empty}: not a readable table (No columns to parse from file): mend the file or leave it out"):
+        tsimage.load(empty, **READ)
+    header = csv("x,y", name="header.csv")
+    with says(f"{header}: the table has no rows: leave the file out"):
+        tsimage.load(header, **READ)
+    broken = tmp_path / "broken.parquet"
+    broken.write_bytes(b"PAR1 not really")
+    with pytest.raises(tsimage.UserError, match=r"broken\.parquet: not a readable table"):
+        tsimage.load(broken, **READ)
+    image = tmp_path / "image.csv"
+    image.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)))
+    with says(f"{image}: not a readable table (it is no text): mend the file or leave it out"):
+        tsimage.load(image, **READ)
+    with says(f"{tmp_path / 'none'}: there is no table in it (.csv, .tsv, .txt, .parquet): check the path"):
+        (tmp_path / "none").mkdir()
+        tsimage.load(tmp_path / "none", **READ, format="table")
+
+
+def test_a_file_of_a_folder_that_cannot_be_used_is_named_and_the_others_are_read(csv, tmp_path):
+    csv("x,y", "0,a", "1,a", name="set/good.csv")
+    csv("x,y", "oops,a", "1,", name="set/bad.csv")
+    csv("x,y", name="set/header.csv")
+    (tmp_path / "set/broken.parquet").write_bytes(b"PAR1")
+    (tmp_path / "set/empty.csv").write_bytes(b"")
+    (tmp_path / "set/readme.txt").write_text("Recorded in 2021.\nBy ann.\n")
+    windows = tsimage.load(tmp_path / "set", **READ)
+    assert windows.recordings.tolist() == ["good"]
+    assert rejected(windows) == [
+        ("bad.csv", 2, "no number"),
+        ("bad.csv", 3, "no label"),
+        ("broken.parquet", 1, "unreadable file"),
+        ("empty.csv", 1, "unreadable file"),
+    ]
+    assert windows.read_report.rows_read == 6
+    assert set(windows.read_report.notes) == {
+        "bad.csv and 2 more: separated by commas, decimal '.', a header in line 1",
+        "header.csv: the table has no rows",
+        "readme.txt was left out: it is no table",
+    }
+
+
+def test_a_folder_of_which_nothing_is_left_says_why(csv, tmp_path, says):
+    csv("x,y", "oops,a", name="set/a.csv")
+    (tmp_path / "set/b.csv").write_bytes(b"")
+    with says(
+        f"{tmp_path / 'set'}: none of 2 rows can be used (1 x no number, 1 x unreadable file): check that this is the right "
+        "format and that the columns are the right ones"
+    ):
+        tsimage.load(tmp_path / "set", **READ)
+
+
+def test_files_may_have_their_columns_in_any_order_but_not_others(csv, tmp_path, says):
+    a = csv("x,y,z", "0,a,5", "1,a,6", name="set/a.csv")
+    csv("z,y,x", "7,a,2", "8,a,3", name="set/b.csv")
+    windows = tsimage.load(tmp_path / "set", **READ | {"channels": ("x", "z")})
+    assert windows.values.tolist() == [[[0, 1], [5, 6]], [[2, 3], [7, 8]]]
+    c = csv("x,y,w", "7,a,2", "8,a,3", name="set/c.csv")
+    with says(
+        f"{c}: there is no channel column 'z', which {a} has (here are x, y, w): every file needs the same columns; name "
+        "them alike, or leave the file out"
+    ):
+        tsimage.load(tmp_path / "set", **READ | {"channels": ("x", "z")})
+    with says(
+        f"{c}: column 'w' is one of the channels [w-z]* but {a} does not have it: every file needs the same channels; name "
+        "those that all have"
+    ):
+        (tmp_path / "set/b.csv").unlink()
+        csv("x,y,z,w", "7,a,2,1", "8,a,3,1", name="set/c.csv")
+        tsimage.load(tmp_path / "set", **READ | {"channels": "[w-z]*", "label": "y"})
+
+
+def test_two_files_of_one_name_are_two_recordings(csv, tmp_path):
+    csv("x,y", "0,a", "1,a", name="set/p.csv")
+    csv("x\ty", "2\ta", "3\ta", name="set/p.tsv")
+    assert tsimage.load(tmp_path / "set", **READ).recordings.tolist() == ["p.csv", "p.tsv"]
+
+
+def test_subject_and_label_are_read_from_the_path(csv, tmp_path, says):
+    for name in ("01/walk_1", "01/walk_2", "01/sit_1", "02/walk_1"):
+        csv("x", "0", "1", name=f"set/{name}.csv")
+    csv("x", "0", "1", name="set/notes.csv")
+    options = {"channels": "x", "rate": 1, "window": "2", "path_pattern": "{subject}/{label}_{recording}.csv"}
+    windows = tsimage.load(tmp_path / "set", **options)
+    assert windows.recordings.tolist() == ["01/sit/1", "01/walk/1", "01/walk/2", "02/walk/1"]
+    assert windows.subjects.tolist() == ["01", "01", "01", "02"]
+    assert [k for _, k, _ in seen(windows)] == ["sit", "walk", "walk", "walk"]
+    (fault,) = windows.read_report.faults
+    assert (fault.file, fault.kind, fault.example) == (
+        "notes.csv",
+        "path does not match the pattern",
+        "{subject}/{label}_{recording}.csv",
+    )
+    with says(
+        "notes.csv, line 1: path does not match the pattern ('{subject}/{label}_{recording}.csv'): mend it, or pass faults "
+        "'reject' to leave out such rows and count them"
+    ):
+        tsimage.load(tmp_path / "set", **options, faults="raise")
+    one = tsimage.load(tmp_path / "set/02/walk_1.csv", **options)
+    assert (one.subjects.tolist(), one.class_names) == (["02"], ("walk",))
+
+
+def test_what_the_path_tells_no_column_may_tell(csv, says):
+    path = csv("x,y,who", "0,a,1", "1,a,1", name="ann_1.csv")
+    assert tsimage.load(path, **READ, path_pattern="{subject}_*.csv").subjects.tolist() == ["ann"]
+    with says(
+        f"{path}: the subject is told twice, by path-pattern '{{subject}}_*.csv' and by column 'who': keep one of them"
+    ):
+        tsimage.load(path, **READ, path_pattern="{subject}_*.csv", subject="who")
+
+
+def test_two_files_that_the_pattern_takes_for_one_recording_are_refused(csv, tmp_path, says):
+    csv("x,y", "0,a", "1,a", name="set/1/r_1.csv")
+    csv("x,y", "0,a", "1,a", name="set/2/r_1.csv")
+    with says(
+        f"{tmp_path / 'set'}: 1/r_1.csv and 2/r_1.csv are both the recording '1': tell them apart in the path-pattern, or "
+        "rename one"
+    ):
+        tsimage.load(tmp_path / "set", **READ, path_pattern="r_{recording}.csv")
+
+
+def test_labels_lose_blanks_and_those_that_differ_only_in_case_are_stated(csv):
+    windows = tsimage.load(csv("x,y", "0,walk", "1, walk ", "2,Walk", "3,Walk"), **READ)
+    assert windows.class_names == ("Walk", "walk")
+    assert windows.read_report.notes[-1] == "labels that differ only in case stay classes of their own: 'Walk', 'walk'"
+
+
+def test_subjects_keep_their_zeros(csv):
+    windows = tsimage.load(csv("x,y,who", "0,a,01", "1,a,01", "2,a,1", "3,a,1"), **READ, subject="who")
+    assert windows.subjects.tolist() == ["01", "1"]
+
+
+@pytest.mark.parametrize(
+    ("separator", "decimal"),
+    [(",", "."), *((separator, decimal) for separator in (";", "\t", " ", "   ") for decimal in ".,")],
+)
+@pytest.mark.parametrize("header", [True, False])
+def test_every_way_to_write_the_same_table_gives_the_same_windows(tmp_path, separator, decimal, header):
+    rows = [(k / 4, -1.5 * k, "walk" if k < 4 else "sit") for k in range(8)]
+    lines = [separator.join([f"{t}".replace(".", decimal), f"{x}".replace(".", decimal), y]) for t, x, y in rows]
+    path = tmp_path / "a.txt"
+    path.write_text("\n".join([separator.join("txy")] * header + lines))
+    names = {"time": "t", "channels": "x", "label": "y"}
+    if not header:
+        names = {"time": "column0", "channels": "column1", "label": "column2"}
+    windows = tsimage.load(path, **names, window="2")
+    assert windows.values[:, 0].tolist() == [[0, -1.5], [-3, -4.5], [-6, -7.5], [-9, -10.5]]
+    assert windows.rate_hz == 4
+    assert windows.labels.tolist() == [1, 1, 0, 0]
+    assert windows.read_report.rows_read == windows.read_report.rows_kept == 8
+
+
+@pytest.mark.parametrize(
+    ("codec", "name"),
+    [
+        ("utf-8-sig", None),
+        ("utf-16", "UTF-16"),
+        ("utf-16-le", "UTF-16"),
+        ("utf-16-be", "UTF-16"),
+        ("latin-1", "Windows-1252"),
+    ],
+)
+def test_text_is_decoded(tmp_path, codec, name):
+    path = tmp_path / "a.csv"
+    path.write_bytes("x,y\r\n0,käse\r\n1,käse\r\n".encode(codec))
+    windows = tsimage.load(path, **READ)
+    assert windows.class_names == ("käse",)
+    read_as = f", read as {name}" if name else ""
+    assert windows.read_report.notes == (f"a.csv: separated by commas, decimal '.', a header in line 1{read_as}",)
+
+
+def test_the_csv_of_a_device_with_a_preamble_and_no_header_is_read(tmp_path):
+    preamble = [
+        "------------ Data File Created By ActiGraph GT3X+ ActiLife v6.13.3 date format M/d/yyyy at 30 Hz -----------",
+        "Serial Number: NEO1B41100255",
+        "Start Time 15:30:00",
+        "Start Date 8/6/2012",
+        "Epoch Period (hh:mm:ss) 00:00:00",
+        "Download Time 14:50:45",
+        "Download Date 8/16/2012",
+        "Current Memory Address: 0",
+        "Current Battery Voltage: 4.21     Mode = 12",
+        "--------------------------------------------------",
+    ]
+    rows = ["-0.182,-0.182,0.962", "-0.176,-0.185,0.965", "0.1,0.2,", "-0.179,-0.182,0.959", "0,0,1"]
+    path = tmp_path / "ann_walk.csv"
+    path.write_text("\n".join(preamble + rows) + "\n")
+    options = {"rate": 30, "window": "2", "path_pattern": "{subject}_{label}.csv", "units": "g"}
+    windows = tsimage.load(path, channels=("column2", "column0"), **options)
+    assert windows.values[0].round(3).tolist() == [pytest.approx([0.962, 0.965]), pytest.approx([-0.182, -0.176])]
+    assert rejected(windows) == [("ann_walk.csv", 13, "missing value")]
+    path.write_text("\n".join([*preamble, "Accelerometer X,Accelerometer Y,Accelerometer Z", *rows]) + "\n")
+    named = tsimage.load(path, channels=("Accelerometer Z", "Accelerometer X"), **options)
+    assert rejected(named) == [("ann_walk.csv", 14, "missing value")]
+    assert np.array_equal(named.values, windows.values)
+
+
+def test_the_real_excerpt_of_mhealth_is_a_table_without_header(data_dir, tmp_path):
+    path = tmp_path / "mhealth.txt"
+    path.symlink_to(data_dir / "format-samples" / "mhealth" / "mHealth_subject1.excerpt.log")
+    windows = tsimage.load(path, channels=("column0", "column2"), label="column23", rate=50, window="10")
+    first = np.array([[-9.8184, -9.8489], [0.29563, 0.37348]], dtype=np.float32)
+    assert np.array_equal(windows.values[0, :, :2], first)
+    assert windows.read_report.rows_read == windows.read_report.rows_kept == 12
+    assert windows.read_report.notes[0] == (
+        "mhealth.txt: separated by tabs, decimal '.', no header (columns named column0 to column23)"
+    )
+
+
+def test_a_header_with_too_few_names_is_refused(csv, says):
+    path = csv("x,y", "0,1,a", "1,2,a", "2,3,a")
+    with says(f"{path}, line 1: the header names 2 columns but the rows have 3 fields: name every column"):
+        tsimage.load(path, **READ)
+
+
+def test_a_name_that_stands_in_the_header_twice_is_refused(csv, says):
+    path = csv("x,y,x", "0,a,1", "1,a,2")
+    with says(f"{path}, line 1: the column name 'x' stands there more than once: give every column a name of its own"):
+        tsimage.load(path, **READ)
+
+
+LONG = {"layout": "long", "channel_column": "axis", "value_column": "v", "time": "t", "label": "y", "window": "2"}
+
+
+@pytest.mark.parametrize("order", ["by sample", "by channel"])
+def test_a_long_table_gives_the_windows_of_the_wide_one(csv, order):
+    samples = [(0, 5, 10), (1, 6, 11), (2, 7, 12), (3, 8, 13)]
+    rows = [(t, axis, v) for t, *vs in samples for axis, v in zip("zx", vs, strict=True)]
+    if order == "by channel":
+        rows.sort(key=lambda row: row[1])
+    path = csv("t,axis,v,y", *[f"{t},{axis},{v},a" for t, axis, v in rows])
+    windows = tsimage.load(path, **LONG, channels=("x", "z"))
+    assert windows.values.tolist() == [[[10, 11], [5, 6]], [[12, 13], [7, 8]]]
+    only = tsimage.load(path, **LONG, channels="z")
+    assert only.values.tolist() == [[[5, 6]], [[7, 8]]]
+    assert "channels that were not asked for were left out: x" in only.read_report.notes
+
+
+def test_faults_of_a_long_table_are_counted_row_by_row(csv):
+    rows = [f"{t},{axis},{t},a" for t in range(16) for axis in "xyz"]
+    rows[4] = "1,y,oops,a"  # line 6; its sample lacks y: lines 5 and 7 go with it
+    rows[9] = "3,y,3,a"  # line 11: y of 3 s is there twice (line 12), and x is not: 11 and 13 go
+    rows[15] = "5,,5,a"  # line 17
+    windows = tsimage.load(csv("t,axis,v,y", *rows), **LONG, channels=("x", "y", "z"))
+    assert rejected(windows) == [
+        ("a.csv", 5, "incomplete sample"),
+        ("a.csv", 6, "no number"),
+        ("a.csv", 7, "incomplete sample"),
+        ("a.csv", 11, "incomplete sample"),
+        ("a.csv", 12, "repeated channel"),
+        ("a.csv", 13, "incomplete sample"),
+        ("a.csv", 17, "no channel"),
+        ("a.csv", 18, "incomplete sample"),
+        ("a.csv", 19, "incomplete sample"),
+    ]
+    assert windows.read_report.rows_kept == 39
+    assert windows.cut_report.samples == 13
+    assert [x for _, _, x in seen(windows)] == [[6, 7], [8, 9], [10, 11], [12, 13], [14, 15]]
+
+
+def test_a_long_table_needs_its_columns_named_and_a_wide_one_must_not(csv, says):
+    path = csv("t,axis,v,y", "0,x,0,a")
+    with says(
+        f"{path}: a long table has one row per sample and channel: name its columns of the channel, the value and the time "
+        "(missing are the options value-column, time)"
+    ):
+        tsimage.load(path, layout="long", channels="x", label="y", rate=1, channel_column="axis")
+    with says(f"{path}: channel-column and value-column are for long tables: pass layout 'long', or leave them out"):
+        tsimage.load(path, channels="v", label="y", time="t", channel_column="axis")
+    with says(f"unknown channel in column 'axis' of {path} 'q': Valid: x"):
+        tsimage.load(path, **LONG, channels="q")

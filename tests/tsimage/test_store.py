@@ -7,7 +7,8 @@ import torch
 from torch.utils.data import DataLoader
 
 import tsimage
-from tsimage import Imager, chunks
+from tsimage import Imager, chunks, manifest
+from tsimage.quality import FLAGS
 
 FLOATS = Imager(stack="gasf+mtf(bins=2)", size=8)
 ERRORS = {"uint8": [1 / 255, 0.5 / 255], "uint16": [1 / 65535, 0.5 / 65535]}
@@ -275,3 +276,22 @@ def test_a_store_without_what_an_inverse_needs_says_so(make_windows, tmp_path, s
         "gadf together"
     ):
         store.series([0])
+
+
+def test_quality_flags_are_written_beside_the_labels(make_windows, tmp_path):
+    flags = np.zeros((6, 2), dtype=np.uint16)
+    flags[1] = FLAGS["stuck"].bit, FLAGS["stuck"].bit | FLAGS["spike"].bit
+    flags[4, 0] = FLAGS["gap"].bit
+    store = tsimage.convert(make_windows(flags=flags), tmp_path / "flagged", FLOATS)
+    assert store.table["flags"].tolist() == ["", "stuck(acc-x|gyro-x)+spike(gyro-x)", "", "", "gap(acc-x)", ""]
+    assert tsimage.convert(make_windows(), tmp_path / "none", FLOATS).table["flags"].tolist() == [""] * 6
+
+
+def test_a_store_from_before_quality_flags_is_read(make_windows, tmp_path, monkeypatch):
+    now = manifest.labels
+    monkeypatch.setattr(manifest, "labels", lambda *args: now(*args).drop(columns="flags"))
+    tsimage.convert(make_windows(), tmp_path / "old", FLOATS)
+    store = tsimage.open_store(tmp_path / "old")
+    assert list(store.table)[-1] == "gap_channels"
+    assert store.verify().startswith("verified: ")
+    assert len(store.dataset()) == 6

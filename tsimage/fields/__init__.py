@@ -14,7 +14,7 @@ import numpy as np
 from tsimage.errors import UserError, unknown
 from tsimage.fields.gramian import gadf, gasf
 from tsimage.fields.markov import check_bins, fit_markov, mtf, paint_markov
-from tsimage.fields.persistence import persistence_image
+from tsimage.fields.persistence import check_persistence, persistence_image
 from tsimage.fields.quantum import check_quantum, quantum_bounds, quantum_gaf
 from tsimage.fields.recurrence import (
     check_recurrence,
@@ -23,7 +23,7 @@ from tsimage.fields.recurrence import (
     recurrence_bounds,
     recurrence_plot,
 )
-from tsimage.fields.spectral import scalogram, spectrogram
+from tsimage.fields.spectral import check_scalogram, check_spectrogram, scalogram, spectrogram
 
 SHARED = ("limits", "target", "order", "segmentation", "dtype", "model")
 """Options of a field that the recipe of the whole stack sets."""
@@ -159,7 +159,7 @@ FIELDS: dict[str, Field] = {
             paint=quantum_gaf,
             summary="quantum Gramian angular field, <Z> after two rotations",
             bounds=lambda options, limits: [quantum_bounds()],
-            check=lambda readout, sign, scale, shots, **_: check_quantum(readout, sign, scale, shots),
+            check=check_quantum,
             colours="RdBu_r",
         ),
         Field(
@@ -168,6 +168,7 @@ FIELDS: dict[str, Field] = {
             timed=False,
             summary="persistence image of the sublevel sets",
             bounds=_always(0.0, 1.0),
+            check=check_persistence,
             colours="inferno",
         ),
         Field(
@@ -176,6 +177,7 @@ FIELDS: dict[str, Field] = {
             timed=False,
             summary="short-time Fourier power in dB",
             bounds=lambda options, limits: [None],
+            check=check_spectrogram,
             colours="cividis",
         ),
         Field(
@@ -184,6 +186,7 @@ FIELDS: dict[str, Field] = {
             timed=False,
             summary="Morlet wavelet power in dB",
             bounds=lambda options, limits: [None],
+            check=check_scalogram,
             colours="cividis",
         ),
     )
@@ -288,10 +291,14 @@ def _value(field: Field, name: str, text: str) -> Any:
         return None
     for kind in kinds:
         try:
-            return tuple(float(v) for v in text.split(":")) if kind is tuple else kind(text)
+            if kind is not tuple:
+                return kind(text)
+            ends = tuple(float(end) for end in text.split(":"))
+            if len(ends) == len(default):
+                return ends
         except ValueError:
             continue
-    expected = {int: "a whole number", float: "a number", tuple: "numbers joined by ':'"}[type(default)]
+    expected = {int: "a whole number", float: "a number", tuple: "two numbers joined by ':', as -1:1"}[type(default)]
     raise UserError(f"option {name} of the image {field.name} is '{text}': give {expected}")
 
 

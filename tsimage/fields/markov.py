@@ -40,6 +40,14 @@ class MarkovModel:
     edges: np.ndarray
     transitions: np.ndarray
 
+    def check_channels(self, n_channels: int) -> None:
+        """Raise a UserError unless the model knows as many channels as the windows have."""
+        if n_channels != len(self.edges):
+            raise UserError(
+                f"a Markov model of {len(self.edges)} channels cannot paint windows of {n_channels}: paint windows of the "
+                "channels that it learnt from, or fit it to these"
+            )
+
 
 def check_bins(bins: int, strategy: str) -> None:
     """Raise a UserError unless there are at least two bins and the strategy is known."""
@@ -184,6 +192,11 @@ def fit_markov(x: Any, bins: int = 8, strategy: Strategy = "quantile") -> Markov
     -------
     MarkovModel
 
+    Raises
+    ------
+    UserError
+        For no windows, windows of one sample, or a value that is not finite: it would count as the largest.
+
     Examples
     --------
     >>> model = fit_markov(np.array([[[1.0, 1.0, 4.0]], [[4.0, 1.0, 1.0]]]), bins=2)
@@ -195,6 +208,13 @@ def fit_markov(x: Any, bins: int = 8, strategy: Strategy = "quantile") -> Markov
     if not n or length < 2:
         raise UserError(
             f"cannot fit transitions on windows of shape {x.shape}: give at least one window of two samples"
+        )
+    bad = ~np.isfinite(x).all(axis=2)
+    if bad.any():
+        window, channel = np.argwhere(bad)[0]
+        raise UserError(
+            f"window {window}, channel '{channel}' holds NaN or infinity ({int(bad.any(axis=1).sum())} of {n} windows do), "
+            "from which no transitions can be learnt: fill these samples, or leave their windows out"
         )
     edges = bin_edges(np.moveaxis(x, 1, 0).reshape(n_channels, -1), bins, strategy)
     transitions = np.empty((n_channels, bins, bins))
@@ -240,12 +260,12 @@ def mtf(
     Returns
     -------
     array or tensor, shape (..., S, S), values in [0, 1]
-        A constant series gives all 1. The image is a step function of the series: its gradient is zero.
+        A constant series gives all 1. The image is a step function of the series, so a tensor's carries no gradient.
 
     Raises
     ------
     UserError
-        For S > T, Q < 2, an unknown strategy or a series of one sample.
+        For S > T, Q < 2, an unknown strategy, a series of one sample, or a model of another number of channels.
 
     Warns
     -----
@@ -298,6 +318,7 @@ def paint_markov(
     if model is None:
         edges = bin_edges(x, bins, strategy)
     else:
+        model.check_channels(lead[-1] if lead else 1)
         bins = model.transitions.shape[-1]
         edges = xp.asarray(model.edges, dtype=x.dtype, device=device(x))
     flat = xp.reshape(digitise(x, edges), (-1, length))

@@ -137,7 +137,11 @@ def persistence_image(
     """
     x = floating(x)
     shape = tuple(int(n) for n in x.shape)
-    _check(shape, size, spread, noise, keep)
+    if not shape or shape[-1] < 1:
+        raise UserError(f"a persistence image needs series of shape (..., T) with T >= 1, got shape {shape}")
+    if size < 1:
+        raise UserError(f"size {size} is not allowed: images have at least 1 pixel on a side")
+    check_persistence(spread, birth_range, noise, keep, compat)
     columns, rows = _pixels(size, birth_range, compat)
     scaled = _scale(_on_cpu(x), array_namespace(x).finfo(x.dtype).eps, limits, target)
 
@@ -152,30 +156,34 @@ def persistence_image(
     return _like(x, out, dtype)
 
 
-def _check(shape: tuple[int, ...], size: int, spread: float, noise: float, keep: float) -> None:
-    if not shape or shape[-1] < 1:
-        raise UserError(f"a persistence image needs series of shape (..., T) with T >= 1, got shape {shape}")
-    if size < 1:
-        raise UserError(f"size {size} is not allowed: images have at least 1 pixel on a side")
+def check_persistence(
+    spread: float, birth_range: tuple[float, float], noise: float, keep: float, compat: str | None
+) -> None:
+    """Raise the UserError that `persistence_image` would raise for these options.
+
+    Examples
+    --------
+    >>> check_persistence(0.015, (-1.0, 1.0), 1e-3, 0.01, "persim")
+    """
     if not 0 < spread < np.inf:
         raise UserError(f"spread {spread} is not allowed: the standard deviation of a Gaussian must be above 0")
     for name, least in (("noise", noise), ("keep", keep)):
         if not 0 <= least < np.inf:
             raise UserError(f"{name} {least} is not allowed: pairs are dropped up to a persistence of 0 or more")
+    if not (len(birth_range) == 2 and -np.inf < birth_range[0] < birth_range[1] < np.inf):
+        raise UserError(f"birth range {birth_range} is not allowed: it must satisfy low < high")
+    if compat is not None and compat not in get_args(Compat):
+        raise unknown("compat", str(compat), get_args(Compat))
+    if compat is not None and birth_range[1] <= 0:
+        raise UserError(f"birth range {birth_range} is not allowed with compat='persim': its upper end must be above 0")
 
 
 def _pixels(size: int, birth_range: tuple[float, float], compat: Compat | None) -> tuple[np.ndarray, np.ndarray]:
     """Return the lower and upper ends of the pixels' births and of their persistences, each (2, S)."""
     low, high = birth_range
-    if not -np.inf < low < high < np.inf:
-        raise UserError(f"birth range {birth_range} is not allowed: it must satisfy low < high")
     if compat is None:
         births, persistences = np.linspace(low, high, size + 1), np.linspace(0, high - low, size + 1)
         return np.stack([births[:-1], births[1:]]), np.stack([persistences[:-1], persistences[1:]])
-    if compat not in get_args(Compat):
-        raise unknown("compat", str(compat), get_args(Compat))
-    if high <= 0:
-        raise UserError(f"birth range {birth_range} is not allowed with compat='persim': its upper end must be above 0")
     births, persistences = np.linspace(min(low, 0), high, size), np.linspace(0, high, size)
     width = high / size
     return np.stack([births, births + width]), np.stack([persistences, persistences + width])

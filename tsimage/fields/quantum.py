@@ -78,7 +78,8 @@ def quantum_gaf(
     Raises
     ------
     UserError
-        For S > T, an unknown readout or sign, a scale or shots out of range, or shots of an amplitude.
+        For S > T, an unknown readout or sign, a scale or shots out of range, shots of an amplitude, or a seed without
+        shots.
 
     Examples
     --------
@@ -90,7 +91,7 @@ def quantum_gaf(
     array([[ 0., -1.],
            [ 1.,  0.]])
     """
-    check_quantum(readout, sign, scale, shots)
+    check_quantum(readout, sign, scale, shots, seed)
     x = floating(x)
     if shots is not None:
         return _measured(x, size, readout, sign, scale, int(shots), seed, segmentation, dtype)
@@ -148,7 +149,7 @@ def _measured(
     return to_device(xp.asarray(image, dtype=x.dtype if dtype is None else dtype), device(x))
 
 
-def check_quantum(readout: str, sign: str, scale: float, shots: int | None) -> None:
+def check_quantum(readout: str, sign: str, scale: float, shots: int | None, seed: int = 0) -> None:
     """Raise the UserError that `quantum_gaf` would raise for these options.
 
     Examples
@@ -161,6 +162,8 @@ def check_quantum(readout: str, sign: str, scale: float, shots: int | None) -> N
         raise unknown("sign", str(sign), get_args(Sign))
     if not (isinstance(scale, Real) and 0 < float(scale) < math.inf):
         raise UserError(f"scale {scale} is not allowed: it must be a finite number above 0, in radians per unit")
+    if shots is None and seed != 0:
+        raise UserError(f"seed {seed} does nothing without shots: expectations are not measured")
     if shots is None:
         return
     if not (isinstance(shots, Integral) and int(shots) >= 1):

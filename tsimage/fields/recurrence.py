@@ -19,7 +19,7 @@ from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace, device, is_numpy_array
 
 from tsimage.errors import UserError, unknown
 from tsimage.segments import Segmentation, floating, paa, segment_bounds
@@ -284,6 +284,8 @@ def _distances(xp: Any, series: Any, dimension: int, delay: int) -> Any:
         return xp.abs(series[..., :, None] - series[..., None, :])
     side = int(series.shape[-1]) - (dimension - 1) * delay
     scale = _scale(xp, series)
+    if is_numpy_array(series):
+        return _distances_in_place(series, scale, side, dimension * delay, delay)
     series = series / scale
     total: Any = 0.0
     for start in range(0, dimension * delay, delay):
@@ -293,6 +295,22 @@ def _distances(xp: Any, series: Any, dimension: int, delay: int) -> Any:
     # The root of 0 has an infinite slope, which autograd would turn into NaN.
     apart = total > 0
     return xp.where(apart, scale[..., None], 0.0) * xp.sqrt(xp.where(apart, total, 1.0))
+
+
+def _distances_in_place(series: np.ndarray, scale: np.ndarray, side: int, stop: int, delay: int) -> np.ndarray:
+    """Return the same numbers without a new array at every step; delay vectors share the squares of their steps."""
+    scaled = bool((scale != 1).any())
+    if scaled:
+        series = series / scale
+    square = series[..., :, None] - series[..., None, :]
+    square *= square
+    total = square[..., :side, :side].copy()
+    for start in range(delay, stop, delay):
+        total += square[..., start : start + side, start : start + side]
+    np.sqrt(total, out=total)
+    if scaled:
+        total *= scale[..., None]
+    return total
 
 
 def _scale(xp: Any, series: Any) -> Any:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -80,15 +81,12 @@ def spectrogram(
     xp = array_namespace(x)
     length = _length(x, "spectrogram")
     _check_size(size)
+    check_spectrogram(segment, overlap, floor)
     segment = default_segment(length) if segment is None else segment
     if not 2 <= segment <= length:
         raise UserError(
             f"segment {segment} does not fit series of {length} samples: choose from 2 to {length}, or leave it out "
             "for a quarter of the series"
-        )
-    if not 0 <= overlap < 1:
-        raise UserError(
-            f"overlap {overlap} is not allowed: it is the share of a segment that the next one repeats, at least 0 and below 1"
         )
     hop = max(1, segment - round(overlap * segment))
     starts = np.arange(0, length - segment + 1, hop)
@@ -107,6 +105,22 @@ def spectrogram(
     across = xp.asarray(resizing_matrix(len(starts), size).T.copy(), dtype=x.dtype, device=device(x))
     image = xp.matmul(xp.matmul(up, decibels), across)
     return xp.astype(image, x.dtype if dtype is None else dtype, copy=False)
+
+
+def check_spectrogram(segment: int | None, overlap: float, floor: float) -> None:
+    """Raise the UserError that `spectrogram` would raise for these options, in windows of any length.
+
+    Examples
+    --------
+    >>> check_spectrogram(None, 0.5, 1e-6)
+    """
+    if segment is not None and not (isinstance(segment, Integral) and int(segment) >= 2):
+        raise UserError(f"segment {segment} is not allowed: it must be a whole number of 2 or more samples, or None")
+    if not 0 <= overlap < 1:
+        raise UserError(
+            f"overlap {overlap} is not allowed: it is the share of a segment that the next one repeats, at least 0 and below 1"
+        )
+    _check_floor(floor)
 
 
 def default_segment(length: int) -> int:
@@ -181,8 +195,7 @@ def scalogram(
     xp = array_namespace(x)
     length = _length(x, "scalogram")
     frequencies = scalogram_frequencies(length, size, lowest=lowest, highest=highest)
-    if not 5 <= omega0 < np.inf:
-        raise UserError(f"omega0 {omega0} is not allowed: below 5 a Morlet wavelet also answers to slow drift")
+    check_scalogram(lowest, highest, omega0, floor)
     kernels = _wavelets(length, tuple(frequencies), float(omega0))
     padded = kernels.shape[1]
     spectrum = xp.fft.fft(_centred(x), n=padded)[..., None, :]
@@ -193,6 +206,24 @@ def scalogram(
         transform = xp.fft.ifft(spectrum * kernel)[..., :length]
         rows.append(paa(_decibels(xp, 2 * _power(xp, transform), floor), size, segmentation))
     return xp.astype(xp.concat(rows, axis=-2), x.dtype if dtype is None else dtype, copy=False)
+
+
+def check_scalogram(lowest: float | None, highest: float, omega0: float, floor: float) -> None:
+    """Raise the UserError that `scalogram` would raise for these options, in windows of any length.
+
+    Examples
+    --------
+    >>> check_scalogram(None, 0.4, 6.0, 1e-6)
+    """
+    _check_lowest(lowest)
+    if not (highest <= 0.5 and (highest > 0 if lowest is None else 0 < lowest < highest)):
+        raise UserError(
+            f"frequencies from {'2 / T' if lowest is None else f'{lowest:g}'} to {highest:g} cycles per sample are not "
+            "allowed: they must satisfy 0 < lowest < highest <= 0.5"
+        )
+    if not 5 <= omega0 < np.inf:
+        raise UserError(f"omega0 {omega0} is not allowed: below 5 a Morlet wavelet also answers to slow drift")
+    _check_floor(floor)
 
 
 def scalogram_frequencies(length: int, size: int, *, lowest: float | None = None, highest: float = 0.4) -> np.ndarray:
@@ -220,6 +251,7 @@ def scalogram_frequencies(length: int, size: int, *, lowest: float | None = None
     array([20.  ,  5.  ,  1.25])
     """
     _check_size(size)
+    _check_lowest(lowest)
     lowest = 2 / length if lowest is None else lowest
     if not 0 < lowest < highest <= 0.5:
         raise UserError(
@@ -299,7 +331,15 @@ def _power(xp: Any, values: Any) -> Any:
     return xp.real(values) ** 2 + xp.imag(values) ** 2
 
 
-def _decibels(xp: Any, power: Any, floor: float) -> Any:
+def _check_lowest(lowest: Any) -> None:
+    if lowest is not None and not isinstance(lowest, Real):
+        raise UserError(f"lowest {lowest} is not allowed: it must be a number of cycles per sample, or None for 2 / T")
+
+
+def _check_floor(floor: float) -> None:
     if not 0 < floor < np.inf:
         raise UserError(f"floor {floor} is not allowed: it is the power added before the logarithm and must be above 0")
+
+
+def _decibels(xp: Any, power: Any, floor: float) -> Any:
     return 10 * xp.log10(power + floor)

@@ -50,7 +50,7 @@ def read_npz(path: Path, options: ReadOptions) -> Windows:
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         _refuse_objects(path, error)
         raise UserError(f"{path}: not a readable .npz file ({error}): write it anew with numpy.savez") from error
-    return _windows(path, arrays, options)
+    return windows_of(path, arrays, options)
 
 
 def read_npy_folder(path: Path, options: ReadOptions) -> Windows:
@@ -71,7 +71,7 @@ def read_npy_folder(path: Path, options: ReadOptions) -> Windows:
         except (ValueError, OSError, EOFError) as error:
             _refuse_objects(file, error)
             raise UserError(f"{file}: not a readable .npy file ({error}): write it anew with numpy.save") from error
-    return _windows(path, arrays, options)
+    return windows_of(path, arrays, options)
 
 
 def _refuse_objects(path: Path, error: Exception) -> None:
@@ -109,7 +109,7 @@ def _map_values(path: Path) -> dict[str, np.ndarray]:
     return mapped
 
 
-def _windows(path: Path, arrays: dict[str, np.ndarray], options: ReadOptions) -> Windows:
+def windows_of(path: Path, arrays: dict[str, np.ndarray], options: ReadOptions) -> Windows:
     def first(key: str) -> np.ndarray | None:
         return next((arrays[k] for k in _NAMES.get(key, (key,)) if k in arrays), None)
 
@@ -149,7 +149,7 @@ def _windows(path: Path, arrays: dict[str, np.ndarray], options: ReadOptions) ->
         raise UserError(
             f"{path}: rate_hz of shape {rate.shape} and type {rate.dtype} is no rate: give one number in Hz"
         )
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and is refused below
+    with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold becomes infinite and is refused below
         narrow = values.astype(np.float32, copy=False)
     gaps = first("gaps")
     if options.missing != "raise":
@@ -201,6 +201,7 @@ def _classes(path: Path, labels: np.ndarray, names: np.ndarray | None) -> tuple[
 
 READER = Reader(
     name="npz",
+    summary="one .npz of windows: X (window, channel, time) and y",
     accepts=lambda path: path.is_file() and path.suffix == ".npz",
     read=read_npz,
     options=frozenset({"units", "rate", "missing"}),
@@ -208,6 +209,7 @@ READER = Reader(
 
 NPY_READER = Reader(
     name="npy",
+    summary="a folder with X.npy and y.npy",
     accepts=lambda path: path.is_dir() and any((path / f"{key}.npy").is_file() for key in _NAMES["values"]),
     read=read_npy_folder,
     options=frozenset({"units", "rate", "missing"}),

@@ -1,70 +1,246 @@
-"""Recordings from tables: one row per sample, columns named by the user, csv or parquet, one file or a folder."""
+"""Recordings from tables that users have: csv, tsv, txt or parquet, wide or long, one file or a folder of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pandas as pd
 
+from tsimage.archives import files_of
+from tsimage.clock import timeline
 from tsimage.cutting import Recording, Segment
-from tsimage.errors import UserError, unknown
+from tsimage.errors import UserError
+from tsimage.ledger import Ledger
 from tsimage.readers import CUT_OPTIONS, Reader, ReadOptions, RecordingSet
-from tsimage.windows import matching
+from tsimage.readers.delimited import Rows, delimited_rows
+from tsimage.readers.dialect import UnreadableError, dialect_of, is_table, utf8_lines
+from tsimage.readers.parquet import ParquetFile
+from tsimage.readers.path_pattern import path_pattern
+from tsimage.readers.sieve import Sieve
+from tsimage.readers.table_layout import TableLayout, check_table_options, named_columns, text_columns
+from tsimage.readers.table_samples import TableSamples, say_what_may_be_missing, table_samples
 
-SUFFIXES = (".csv", ".parquet")
-SLOW_HZ = 0.25
-"""A rate below this is believed only of a time column whose unit is stated."""
-GAP = 1.5
-"""A step in time longer than this many sampling intervals is a gap and ends a window."""
+SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
+_HEAD_BYTES = 1 << 16
+_Files = dict[str, Callable[[], bytes]]
 
 
 def read_table(path: Path, options: ReadOptions) -> RecordingSet:
-    """Read one table, or every `.csv` and `.parquet` below a folder, each file a recording of its own.
+    """Read one table, or all tables of a folder or an archive, each file a recording of its own.
 
-    The columns of `subject` and `recording`, where named, separate the recordings within a file; windows cross
-    neither them nor a gap in time. Rows of one recording must be in order of time.
+    The columns of `subject` and `recording`, where named, separate the recordings within a file; a `path_pattern` reads
+    subject, label or recording from the path of the file instead. Separator, decimal sign, encoding, preamble and header
+    are found by looking and stated in the report; the columns of a table without a header are `column0`, `column1`, ...
+
+    Malformed rows are left out and counted with their line and the reason: "empty line", "NUL byte", "unbalanced quote",
+    "wrong number of columns", "no time", "unreadable time", "no number", "missing value" (unless `missing` fills or masks
+    it), "infinite value", "no label" (unless `drop_unlabelled` keeps the row without one), "no subject", "no
+    recording", "lone row, no rate", and what `tsimage.clock.timeline` finds; of long tables also "no channel", "repeated
+    channel" and "incomplete sample". A file of a folder that cannot be read, or whose path does not match the pattern, is
+    one rejected row. A recording breaks where a row was left out, unless there is a time column: then the time tells.
+
+    Parameters
+    ----------
+    path : Path
+        A table, a folder, or an archive.
+    options : ReadOptions
+        `channels` are columns, or with `layout` long the words in `channel_column`.
+
+    Returns
+    -------
+    RecordingSet
 
     Raises
     ------
     UserError
-        For a column that is not there, a value that is no number, a missing label, time that does not
-        increase, or a rate that is unknown; with file, line and column.
+        For options that do not fit the columns, files whose columns differ, a rate that is unknown, if no row is left,
+        or at the first malformed row if `faults` is raise.
     """
-    files = [path] if path.is_file() else _tables(path)
-    if not options.channels or options.label is None:
-        example = _read(files[0])
-        missing = " and ".join(
-            what
-            for what, there in (("channels", bool(options.channels)), ("label", options.label is not None))
-            if not there
-        )
-        raise UserError(
-            f"{files[0]}: name the columns of the {missing} (options channels and label): the columns are "
-            f"{', '.join(map(str, example.columns))}"
-        )
-    if options.time is None and options.rate is None:
-        raise UserError(f"{path}: the sampling rate is unknown: name the time column or give the rate in Hz")
-    if options.subject is not None and options.subject == options.recording:
-        raise UserError(
-            f"{path}: subject and recording are the same column '{options.subject}': name it as subject only"
-        )
-    if options.time_unit is not None and options.time is None:
-        raise UserError(f"{path}: time-unit {options.time_unit} needs the name of the time column (option time)")
-    recordings: list[Recording] = []
-    for file in files:
-        name = file.stem if path.is_file() else file.relative_to(path).with_suffix("").as_posix()
-        recordings += _recordings(file, name, options)
-    labels = {segment.label for recording in recordings for segment in recording.segments}
-    return RecordingSet(recordings=recordings, class_names=tuple(sorted(labels, key=_numbers_first)))
+    files, is_one = _files(path), path.is_file() and path.suffix.lower() in SUFFIXES
+    if not files:
+        raise UserError(f"{path}: there is no table in it ({', '.join(SUFFIXES)}): check the path")
+    fields_of = None if options.path_pattern is None else path_pattern(options.path_pattern)
+    ledger = Ledger(strict=options.faults == "raise")
+    _check(path, files, options, is_one)
+    stems = Counter(_stem(file) for file in files)
+    layout = TableLayout(options, is_one)
+    recordings: dict[str, Recording] = {}
+    come_from: dict[str, str] = {}
+    for file, read in files.items():
+        label = path if is_one else path / file
+        fields = {} if fields_of is None else fields_of(label.absolute() if path.is_dir() or is_one else PurePath(file))
+        if fields is None:
+            _reject_file(ledger, file, "path does not match the pattern", options.path_pattern or "")
+            continue
+        name = _stem(file) if stems[_stem(file)] == 1 else file
+        if "recording" in fields:
+            name = "/".join(fields.values())
+        try:
+            content = read()
+            if not is_one and file.lower().endswith(".txt") and not is_table(content[:_HEAD_BYTES]):
+                ledger.say(f"{file} was left out: it is no table")
+                continue
+            found = _recordings(content, file, label, name, fields, layout, ledger)
+        except UnreadableError as error:
+            if is_one:
+                raise
+            _reject_file(ledger, file, "unreadable file", str(error).removeprefix(f"{label}: "))
+            continue
+        for recording in found:
+            if recording.id in recordings:
+                raise UserError(
+                    f"{path}: {come_from[recording.id]} and {file} are both the recording '{recording.id}': tell them apart "
+                    "in the path-pattern, or rename one"
+                )
+            recordings[recording.id], come_from[recording.id] = recording, file
+    layout.say(ledger)
+    if not recordings:
+        raise ledger.nothing_left(path)
+    labels = {segment.label for recording in recordings.values() for segment in recording.segments}
+    _say_alike(labels, ledger)
+    return RecordingSet(
+        recordings=list(recordings.values()),
+        class_names=tuple(sorted(labels, key=_numbers_first)),
+        report=ledger.report(),
+    )
 
 
-def _tables(folder: Path) -> list[Path]:
-    """List the tables below a folder; hidden files and folders, such as checkpoints of editors, are none."""
-    found = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+def _recordings(
+    content: bytes, file: str, label: Path, name: str, fields: dict[str, str], layout: TableLayout, ledger: Ledger
+) -> list[Recording]:
+    """Read the recordings of one file."""
+    options, sieve = layout.options, Sieve(file)
+    rows, channels = _rows(content, file, label, layout, sieve, ledger)
+    if not rows.n_read:
+        if layout.is_one:
+            raise UserError(f"{label}: the table has no rows: leave the file out")
+        ledger.say(f"{file}: the table has no rows")
+        return []
+    ledger.rows_read += rows.n_read
+    ledger.note(file, "comment", rows.comments)
+    samples = table_samples(rows, channels, options, fields, label, sieve, ledger)
+    layout.settle(samples.channels)
+    say_what_may_be_missing(sieve, options, ledger)
+    found = list(_apart(samples, name, label, file, fields, options, sieve, ledger))
+    sieve.settle(ledger)
+    return found
+
+
+def _rows(
+    content: bytes, file: str, label: Path, layout: TableLayout, sieve: Sieve, ledger: Ledger
+) -> tuple[Rows, tuple[str, ...]]:
+    if file.lower().endswith(".parquet"):
+        table = ParquetFile(content, label)
+        columns, channels = layout.columns(label, table.columns)
+        return table.rows(columns), channels
+    content, encoding = utf8_lines(content, label)
+    dialect = dialect_of(content, label, {*named_columns(layout.options).values(), *layout.options.channels})
+    columns, channels = layout.columns(label, dialect.columns)
+    layout.describe(file, str(dialect) if encoding == "UTF-8" else f"{dialect}, read as {encoding}")
+    ledger.note(file, "line before the table", np.array(dialect.skipped, dtype=np.int64))
+    text = text_columns(layout.options)
+    return delimited_rows(content, dialect, columns, text, sieve), channels
+
+
+def _apart(
+    samples: TableSamples,
+    name: str,
+    label: Path,
+    file: str,
+    fields: dict[str, str],
+    options: ReadOptions,
+    sieve: Sieve,
+    ledger: Ledger,
+) -> Iterator[Recording]:
+    """Separate the recordings of one file, and find where each breaks."""
+    by = list(samples.keys)
+    groups = pd.DataFrame(samples.keys).groupby(by).indices if by else {(): np.arange(len(samples.lines))}
+    for group, where in groups.items():
+        rows = np.asarray(where)
+        key = group if isinstance(group, tuple) else (group,)
+        if len(rows) == 0:
+            continue
+        if samples.times is None:
+            assert options.rate is not None
+            rate = options.rate
+            breaks = (
+                np.flatnonzero(np.diff(samples.order[rows]) != 1) + 1
+            )  # rows that are not neighbours may not follow
+        elif len(rows) == 1 and options.rate is None:
+            sieve.drop("lone row, no rate", samples.lines_of(samples.lines[rows]))
+            continue
+        else:
+            own = Ledger()
+            clock = timeline(
+                samples.times[rows],
+                samples.lines[rows],
+                str(label),
+                own,
+                rate_hz=options.rate,
+                unit_is_guessed=options.time_unit is None,
+            )
+            for fault in own.faults:
+                if fault.treatment == "rejected":
+                    sieve.drop(fault.kind, samples.lines_of(fault.lines), fault.example)
+                else:
+                    ledger.note(file, fault.kind, fault.lines, fault.example)
+            rows, rate, breaks = rows[clock.kept], clock.rate_hz, clock.breaks
+        labels = samples.labels[rows]
+        changes = np.flatnonzero(labels[1:] != labels[:-1]) + 1
+        bounds = [0, *np.union1d(changes, breaks).tolist(), len(rows)]
+        yield Recording(
+            id="/".join([name, *map(str, key)]),
+            subject=str(key[0]) if "subject" in samples.keys else fields.get("subject", ""),
+            values=samples.values[:, rows],
+            channels=samples.channels,
+            units=options.units_for(len(samples.channels), None),
+            rate_hz=rate,
+            segments=tuple(
+                Segment(start=int(a), stop=int(b), label=str(labels[a])) for a, b in pairwise(bounds) if labels[a] != ""
+            ),
+            breaks=tuple(breaks.tolist()),
+        )
+
+
+def _check(path: Path, files: _Files, options: ReadOptions, is_one: bool) -> None:
+    from_path = tuple(
+        what for what in ("subject", "label", "recording") if f"{{{what}}}" in (options.path_pattern or "")
+    )
+    labelled = options.label is not None or "label" in from_path
+    if not options.channels or not labelled:
+        file = next(iter(files))
+        label = path if is_one else path / file
+        content = files[file]()
+        if file.lower().endswith(".parquet"):
+            columns = ParquetFile(content, label).columns
+        else:
+            columns = dialect_of(utf8_lines(content, label)[0], label).columns
+        missing = " and ".join(w for w, there in (("channels", options.channels), ("label", labelled)) if not there)
+        raise UserError(
+            f"{label}: name the columns of the {missing} (options channels and label): the columns are {', '.join(columns)}"
+        )
+    check_table_options(path, options, from_path)
+
+
+def _files(path: Path) -> _Files:
+    """List the tables of a path; hidden files and folders, such as checkpoints of editors, are none."""
+    if path.is_file() and path.suffix.lower() in SUFFIXES:
+        return {path.name: path.read_bytes}
+    return dict(sorted(files_of(path, SUFFIXES).items()))
+
+
+def _stem(file: str) -> str:
+    return PurePath(file).with_suffix("").as_posix()
+
+
+def _reject_file(ledger: Ledger, file: str, kind: str, example: str) -> None:
+    ledger.rows_read += 1
+    ledger.reject(file, kind, [1], example)
 
 
 def _numbers_first(label: str) -> tuple[int, float, str]:
@@ -74,172 +250,37 @@ def _numbers_first(label: str) -> tuple[int, float, str]:
         return (1, 0.0, label)
 
 
-def _read(file: Path, text: Sequence[str] = ()) -> pd.DataFrame:
-    """Read a table; the columns of `text` stay as they are written ('01' is not 1)."""
-    try:
-        if file.suffix.lower() == ".parquet":
-            return pd.read_parquet(file)
-        return pd.read_csv(file, skip_blank_lines=False, dtype=dict.fromkeys(text, str), keep_default_na=False)
-    except ImportError as error:
-        raise UserError(f"{file}: reading parquet needs pyarrow: pip install 'tsimage[parquet]'") from error
-    except (ValueError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{file}: not a readable table ({reason}): mend the file or leave it out") from error
-
-
-def _recordings(file: Path, name: str, options: ReadOptions) -> list[Recording]:
-    frame = _read(file, [c for c in (options.label, options.subject, options.recording) if c is not None])
-    columns = [str(c) for c in frame.columns]
-    frame.columns = pd.Index(columns)
-    if len(columns) == 1 and (";" in columns[0] or "\t" in columns[0]):
-        raise UserError(
-            f"{file}: the columns are separated by semicolons or tabs ('{columns[0]}'): save the table with commas between "
-            "columns and points in numbers"
-        )
-    for what in ("time", "label", "subject", "recording"):
-        column = getattr(options, what)
-        if column is not None and column not in columns:
-            raise unknown(f"{what} column in {file}", column, columns)
-    taken = {options.time, options.label, options.subject, options.recording} - set(options.channels)
-    channels = matching(
-        f"channel column in {file}", options.channels, tuple(column for column in columns if column not in taken)
-    )
-    if frame.empty:
-        raise UserError(f"{file}: the table has no rows: leave the file out")
-
-    values = np.stack([_numbers(file, frame[c], options.missing != "raise") for c in channels]).astype(np.float32)
-    labels = frame[options.label]
-    missing = _blank(labels)
-    if missing.any() and not options.drop_unlabelled:
-        raise UserError(
-            f"{file}, {_line(file, int(np.argmax(missing)))}: no label in column '{options.label}' "
-            f"({int(missing.sum())} of {len(frame)} rows have none): label these rows or pass drop-unlabelled"
-        )
-    labels = _text(labels).where(~missing, "")
-    by = [column for column in (options.subject, options.recording) if column is not None]
-    for column in by:
-        blank = _blank(frame[column])
-        if blank.any():
-            raise UserError(f"{file}, {_line(file, int(np.argmax(blank)))}: column '{column}' is empty: fill it")
-    rows_of = frame[by].apply(_text).groupby(by).indices if by else {(): np.arange(len(frame))}
-    times = None if options.time is None else _seconds(file, frame[options.time], options.time_unit)
-    recordings = []
-    for group, where in rows_of.items():
-        rows = np.asarray(where)
-        key = group if isinstance(group, tuple) else (group,)
-        rate, breaks = _clock(
-            file, None if times is None else times[rows], rows, options.rate, options.time_unit is None
-        )
-        text = labels.to_numpy()[rows]
-        edges = np.flatnonzero((text[1:] != text[:-1]) | breaks) + 1
-        bounds = [0, *edges.tolist(), len(rows)]
-        recordings.append(
-            Recording(
-                id="/".join([name, *key]),
-                subject=key[0] if options.subject is not None else "",
-                values=values[:, rows],
-                channels=channels,
-                units=options.units_for(len(channels), None),
-                rate_hz=rate,
-                segments=tuple(
-                    Segment(start=a, stop=b, label=str(text[a])) for a, b in pairwise(bounds) if text[a] != ""
-                ),
-            )
-        )
-    return recordings
-
-
-def _text(column: pd.Series) -> pd.Series:
-    if column.dtype.kind == "f" and bool((column.dropna() % 1 == 0).all()):
-        column = column.astype("Int64")  # whole numbers beside an empty cell arrive as 1.0, 2.0, NaN
-    return column.astype(str).str.strip()
-
-
-def _blank(column: pd.Series) -> pd.Series:
-    return column.isna() | column.astype(str).str.strip().str.casefold().isin(["", "nan"])
-
-
-def _line(file: Path, row: int) -> str:
-    return f"line {row + 2}" if file.suffix.lower() == ".csv" else f"row {row}"
-
-
-def _numbers(file: Path, column: pd.Series, may_miss: bool | None = None) -> np.ndarray:
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
-    bad = ~np.isfinite(numbers)
-    if may_miss and bad.any():
-        bad &= ~_blank(column).to_numpy()
-    if bad.any():
-        row = int(np.argmax(bad))
-        got = "empty or NaN" if _blank(column.iloc[[row]]).item() else f"'{column.iloc[row]}'"
-        raise UserError(
-            f"{file}, {_line(file, row)}: column '{column.name}' is {got} ({int(bad.sum())} of {len(bad)} rows are no "
-            "finite number): fill or remove these rows"
-            + (
-                ", or pass missing '0.2s' to fill gaps up to 0.2 s, or 'mask'"
-                if may_miss is False and got == "empty or NaN"
-                else ""
-            )
-        )
-    return numbers
-
-
-def _seconds(file: Path, column: pd.Series, unit: str | None) -> np.ndarray:
-    filled = column[~_blank(column)].head(1)
-    is_date = pd.api.types.is_datetime64_any_dtype(column) or pd.to_numeric(filled, errors="coerce").isna().any()
-    if not is_date:
-        return _numbers(file, column) * {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}[unit or "s"]
-    if unit is not None:
-        raise UserError(
-            f"{file}: time-unit {unit} is for numbers, but column '{column.name}' holds dates: leave it out"
-        )
-    stamps = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
-    if stamps.isna().any():
-        row = int(np.argmax(stamps.isna()))
-        raise UserError(
-            f"{file}, {_line(file, row)}: time '{column.iloc[row]}' is neither a number nor an ISO 8601 date: mend it"
-        )
-    return (stamps - stamps.iloc[0]).dt.total_seconds().to_numpy()
-
-
-def _clock(
-    file: Path, times: np.ndarray | None, rows: np.ndarray, rate: float | None, unit_is_guessed: bool
-) -> tuple[float, np.ndarray]:
-    """Return the rate, and which steps from one row to the next are gaps."""
-    if times is None or len(times) < 2:
-        if rate is None:
-            raise UserError(f"{file}: a recording of {len(rows)} row tells no rate: give the rate in Hz")
-        return rate, np.diff(rows) != 1  # without time, rows that are not neighbours are not known to follow
-    steps = np.diff(times)
-    if (steps <= 0).any():
-        row = int(np.argmax(steps <= 0)) + 1
-        raise UserError(
-            f"{file}, {_line(file, int(rows[row]))}: time goes from {times[row - 1]:.13g} s to {times[row]:.13g} s: rows of one "
-            "recording must be in increasing order of time, each time once: sort them, remove duplicates, or name the "
-            "subject and recording columns"
-        )
-    usual = float(np.median(steps))
-    measured = 1 / float(np.mean(steps[steps <= GAP * usual]))
-    if unit_is_guessed and rate is None and measured < SLOW_HZ:
-        raise UserError(
-            f"{file}: the time column would run at {measured:.3g} Hz if it were in seconds: state its unit (option time-unit "
-            "ms, us or ns; s if it is true)"
-        )
-    if rate is not None and not 0.95 < measured / rate < 1.05:
-        raise UserError(
-            f"{file}: the time column runs at {measured:.4g} Hz but rate says {rate:g} Hz: check the unit of the time "
-            "(option time-unit) or the rate, resample the file, or leave it out"
-        )
-    return rate or float(f"{measured:.4g}"), steps > GAP * usual
+def _say_alike(labels: set[str], ledger: Ledger) -> None:
+    spellings: dict[str, list[str]] = {}
+    for label in sorted(labels):
+        spellings.setdefault(label.casefold(), []).append(label)
+    for alike in spellings.values():
+        if len(alike) > 1:
+            ledger.say(f"labels that differ only in case stay classes of their own: {', '.join(map(repr, alike))}")
 
 
 def _accepts(path: Path) -> bool:
-    return (path.is_file() and path.suffix.lower() in SUFFIXES) or (path.is_dir() and bool(_tables(path)))
+    try:
+        suffix = path.suffix.lower()
+        if path.is_dir() or (suffix == ".zip" and zipfile.is_zipfile(path)):
+            return any(
+                not name.lower().endswith(".txt") or is_table(read()[:_HEAD_BYTES])
+                for name, read in _files(path).items()
+            )
+        if suffix != ".txt":
+            return path.is_file() and suffix in SUFFIXES
+        with path.open("rb") as file:
+            return is_table(file.read(_HEAD_BYTES))
+    except (UserError, OSError):
+        return False
 
 
 READER = Reader(
     name="table",
+    summary="a table (.csv, .tsv, .txt, .parquet), wide or long, or a folder of them",
     accepts=_accepts,
     read=read_table,
     options=CUT_OPTIONS
-    | {"label", "time", "time_unit", "rate", "subject", "recording", "units", "missing", "drop_unlabelled"},
+    | {"label", "time", "time_unit", "rate", "subject", "recording", "units", "missing", "drop_unlabelled"}
+    | {"path_pattern", "faults", "layout", "channel_column", "value_column"},
 )

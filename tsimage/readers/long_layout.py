@@ -1,0 +1,98 @@
+"""Long tables, one row per sample and channel, turned into wide ones, one row per sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tsimage.readers.sieve import Sieve
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Samples:
+    """Samples of one file, as they follow each other in it.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (channel, sample)
+    lines : ndarray of int64, shape (sample,)
+        First line of each sample.
+    first : ndarray of int64, shape (sample,)
+        First row of each sample among those given.
+    sample_of : ndarray of int64, shape (row,)
+        Sample to which each row given went, -1 if to none.
+    """
+
+    values: np.ndarray
+    lines: np.ndarray
+    first: np.ndarray
+    sample_of: np.ndarray
+
+
+def samples_of_long(
+    keys: list[np.ndarray],
+    names: np.ndarray,
+    values: np.ndarray,
+    lines: np.ndarray,
+    channels: tuple[str, ...],
+    sieve: Sieve,
+    *,
+    may_miss: bool = False,
+) -> Samples:
+    """Gather the rows that agree in all keys into samples.
+
+    A second row of one sample and channel is a "repeated channel" and goes to the sieve; so do the rows of a sample that
+    lacks a channel, as an "incomplete sample".
+
+    Parameters
+    ----------
+    keys : list of ndarray, each of shape (row,)
+        Time, label, subject, ...: what makes a sample one.
+    names : ndarray of str, shape (row,)
+        Channel of each row, one of `channels`.
+    values : ndarray of float64, shape (row,)
+    lines : ndarray of int64, shape (row,)
+    channels : tuple of str
+        Their order is that of the result.
+    sieve : Sieve
+        Takes down rows that are left out.
+    may_miss : bool
+        Keep incomplete samples; their missing values are NaN.
+
+    Examples
+    --------
+    >>> time, names = np.array([0.0, 0.0, 1.0]), np.array(["x", "y", "x"])
+    >>> sieve = Sieve("a.csv")
+    >>> samples = samples_of_long([time], names, np.array([5.0, 6.0, 7.0]), np.arange(2, 5), ("y", "x"), sieve)
+    >>> samples.values.tolist(), sieve.count("incomplete sample")
+    ([[6.0], [5.0]], 1)
+    """
+    sample = np.zeros(len(values), dtype=np.int64)
+    for key in keys:
+        codes, found = pd.factorize(key)
+        sample = sample * max(1, len(found)) + codes
+        sample, _ = pd.factorize(sample)  # numbered as they appear, and small
+    channel = pd.Index(channels).get_indexer(pd.Index(names))
+    n_samples = int(sample.max()) + 1 if len(sample) else 0
+    _, once = np.unique(sample * len(channels) + channel, return_index=True)
+    repeated = np.setdiff1d(np.arange(len(values)), once)
+    if len(repeated):
+        sieve.drop("repeated channel", lines[repeated], str(names[repeated[0]]))
+
+    table = np.full((len(channels), n_samples), np.nan)
+    table[channel[once], sample[once]] = values[once]
+    there = np.zeros((len(channels), n_samples), dtype=bool)
+    there[channel[once], sample[once]] = True
+    whole = np.full(n_samples, True) if may_miss else np.all(there, axis=0).reshape(-1)
+    if not whole.all():
+        torn = once[~whole[sample[once]]]
+        lacking = channels[int(np.argmin(there[:, sample[torn.min()]]))]
+        sieve.drop("incomplete sample", lines[torn], f"no {lacking}")
+    first = np.full(n_samples, len(values), dtype=np.int64)
+    np.minimum.at(first, sample[once], once)
+    first = first[whole]
+    sample_of = np.full(len(values), -1, dtype=np.int64)
+    sample_of[once] = np.where(whole, np.cumsum(whole) - 1, -1)[sample[once]]
+    return Samples(values=table[:, whole], lines=lines[first], first=first, sample_of=sample_of)
