@@ -1,12 +1,14 @@
 """The README shows what was measured, and the commands that CI runs."""
 
 import re
+import shlex
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import tsimage
+from tsimage.verification import verify
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def test_every_option_that_the_readme_names_exists(readme, capsys):
     from tsimage.cli import main as imaging
 
     helps = ""
-    for main, command in ((distill, "run"), (imaging, "convert"), (imaging, "show")):
+    for main, command in ((distill, "run"), (imaging, "convert"), (imaging, "show"), (imaging, "info")):
         with pytest.raises(SystemExit):
             main([command, "--help"])
         helps += capsys.readouterr().out
@@ -100,3 +102,94 @@ def test_the_table_of_imputation_is_the_committed_result(repository):
         line = next(line for line in text.splitlines() if line.startswith(f"| {name} |"))
         column = ["raw", "gasf", "line", "training mean"].index(method) + 4
         assert line.split("|")[column].strip() == f"{row['mean']:.5f} +- {row['std']:.5f}"
+
+
+@pytest.fixture
+def recordings(tmp_path, monkeypatch):
+    """The folder that the README describes: 12 files at 50 Hz with semicolons and decimal commas, two of them faulty."""
+    rng = np.random.default_rng(0)
+    shake, swing, beat = (
+        {"walk": 0.3, "sit": 0.02, "stairs": 0.5},
+        {"walk": 0.4, "stairs": 0.6},
+        {"walk": 1.8, "stairs": 1.2},
+    )
+    for person in ("ann", "bob", "cem", "dia"):
+        for activity in shake:
+            t = np.arange(1500) / 50
+            x = rng.normal(0, shake[activity], (1500, 3)) + [0.1, 0.2, 0.97]
+            x[:, 0] += swing.get(activity, 0) * np.sin(2 * np.pi * beat.get(activity, 0) * t)
+            rows = [f"{a:.2f};{b:.4f};{c:.4f};{d:.4f}".replace(".", ",") for a, (b, c, d) in zip(t, x, strict=True)]
+            if (person, activity) == ("bob", "walk"):
+                rows[10], rows[20], rows[300], rows[700] = "0,20;;0,1;0,9", "", rows[299], "14,0;0,1;broken;1"
+                del rows[800:900]
+            if (person, activity) == ("cem", "sit"):
+                rows[50] += ";7"
+                rows[600] = '"12,0;1'
+            if (person, activity) == ("dia", "stairs"):  # an axis that is stuck for more than a second
+                rows[400:460] = [row.split(";")[0] + ";0,5;" + row.split(";", 2)[2] for row in rows[400:460]]
+            path = tmp_path / "recordings" / person / f"{activity}.csv"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("# device 7\nt;ax;ay;az\n" + "\n".join(rows) + "\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+FAULTS = {
+    "missing value": [("bob/walk.csv", 13)],
+    "empty line": [("bob/walk.csv", 23)],
+    "repeated time": [("bob/walk.csv", 303)],
+    "no number": [("bob/walk.csv", 703)],
+    "wrong number of columns": [("cem/sit.csv", 53)],
+    "unbalanced quote": [("cem/sit.csv", 603)],
+}
+
+
+def rejected(path):
+    rows = pd.read_csv(path)
+    rows = rows[rows["treatment"] == "rejected"]
+    return {kind: list(zip(part["file"], part["line"], strict=True)) for kind, part in rows.groupby("reason")}
+
+
+def test_your_own_recordings_from_look_to_table(readme, recordings, capsys):
+    """The commands of the section as they stand; every planted fault is named with its file and line, each time."""
+    from distill.cli import main as distill
+    from tsimage.cli import main as imaging
+
+    section = readme.partition("## Your own recordings")[2].partition("\n## ")[0]
+    info, more = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    look, convert, run = (shlex.split(c) for c in (info + more).replace("\\\n", " ").strip().splitlines())
+
+    imaging(look[1:])
+    said = capsys.readouterr().out.splitlines()
+    shown = re.search(r"```text\n(.*?)```", section, re.DOTALL)[1].splitlines()
+    assert [line for line in shown if line.strip(" .") and line not in said] == []
+    assert rejected("faults.csv") == FAULTS
+    assert (recordings / "overview.png").stat().st_size > 10_000
+
+    imaging(convert[1:])
+    store = tsimage.open_store("images")
+    assert len(store) == 254
+    assert rejected("images/read-report.csv") == FAULTS
+    assert store.manifest["source"]["rows"]["rejected"] == 6
+    assert "verified" in verify(recordings / "images")
+
+    capsys.readouterr()
+    distill([*run[1:], "--epochs", "1", "--seeds", "0", "--out", "run"])
+    table = capsys.readouterr().out
+    assert "Read 17,900 rows: kept 17,894, rejected 6" in table
+    assert "wrn16-1 distilled" in table
+    assert rejected("run/read-report.csv") == FAULTS
+
+
+def test_a_format_of_your_own(readme, tmp_path, monkeypatch, says):
+    code = next(b for b in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if b.startswith("# my_format.py"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_format.py").write_text(code)
+    np.savetxt("day1.mine", np.random.default_rng(0).normal(size=(300, 3)))
+    windows = tsimage.load("day1.mine", format="my_format.py", window="2.56s")
+    assert windows.ids.tolist() == ["day1:0-128", "day1:128-256"]
+    (tmp_path / "empty.py").write_text("READER = 1\n")
+    with says("format 'empty.py': the file must hold READER, a tsimage.readers.Reader, but holds a int"):
+        tsimage.load("day1.mine", format="empty.py")
+    with says("format 'none.py': there is no such Python file: give its path, or a name that tsimage formats lists"):
+        tsimage.load("day1.mine", format="none.py")

@@ -79,8 +79,8 @@ class Dataset:
     needs_folder: bool = False
     class_names: tuple[str, ...] = ()
 
-    def in_words(self) -> str:
-        """Say what the set is: summary, sensors, place, rate, counts, size of the download, licence, citation."""
+    def lines(self) -> list[str]:
+        """Say what the set is in three lines: what; sensors, rate, counts and size; licence and citation."""
         known = self.contents
         counts = [
             f"{getattr(known, what):,} {what}"
@@ -88,16 +88,17 @@ class Dataset:
             if getattr(known, what) is not None
         ]
         facts = (
-            self.summary,
             self.sensors,
             self.place,
             f"{self.rate_hz:g} Hz" if self.rate_hz else "",
             ", ".join(counts),
             f"download {self.size_bytes / 1e6:,.0f} MB" if self.size_bytes else "",
-            f"licence: {self.licence}",
-            self.citation,
         )
-        return "; ".join(fact for fact in facts if fact)
+        return [
+            f"{self.name}: {self.summary}",
+            "  " + "; ".join(fact for fact in facts if fact),
+            f"  licence: {self.licence}; {self.citation}",
+        ]
 
     def check(self, content: RecordingSet | Windows) -> None:
         """Compare what was read with what a complete copy holds.

@@ -222,7 +222,7 @@ def datasets(debug: bool = False) -> None:
     from tsimage.locating import where
 
     for entry in ENTRIES.values():
-        _say(f"{entry.name}: {entry.in_words()}; {where(entry)}")
+        _say("\n".join([*entry.lines(), f"  {where(entry)}"]))
 
 
 def fetch(name: Annotated[str, tyro.conf.Positional], folder: Path | None = None, debug: bool = False) -> None:

@@ -62,7 +62,7 @@ def detect(values_blocks: Iterable[np.ndarray], channels: Sequence[str]) -> list
 
     Triples are channels of one stem that end in x, y and z: those whose stem says acceleration (`acc-x`, `hand-acc16-x`,
     `total_acc_x`, but not `body_acc_x` or `linear-acceleration-x`, which hold no gravity); and, where there are just three
-    channels without a name (`channel0`, or only `x`), those.
+    channels without a name (`channel0`, or only `x`), those. `ax`, `ay` and `az` are accelerations too.
 
     Parameters
     ----------
@@ -208,7 +208,7 @@ def _triples(channels: Sequence[str]) -> list[list[int]]:
 
 def _says_acceleration(name: str) -> bool:
     stem = name.casefold()
-    says = re.search(r"acc(el(eration|erometer|erometry)?)?([\W_\d]|[xyz]?$)", stem) is not None
+    says = re.search(r"acc(el(eration|erometer|erometry)?)?([\W_\d]|[xyz]?$)|^a[\W_]*[xyz]?$", stem) is not None
     return says and re.search(r"body|linear|user|free|jerk", stem) is None
 
 

@@ -582,7 +582,7 @@ def test_a_constant_window_that_the_recipe_refuses_is_named_before_anything_is_p
     values[17, 1] = 3
     windows = dataclasses.replace(many, values=values)
     with says(
-        "window 17, channel 'gyro-x' is constant (1 of 23 windows have such a channel): leave it out, or choose "
+        "window 'w17', channel 'gyro-x' is constant (1 of 23 windows have such a channel): leave it out, or choose "
         "constant-series flag, zero or nan"
     ):
         tsimage.convert(
@@ -590,6 +590,25 @@ def test_a_constant_window_that_the_recipe_refuses_is_named_before_anything_is_p
         )
     assert painted.counts == []
     assert contents(tmp_path) == []
+
+
+def test_a_channel_that_misses_all_samples_is_refused_as_constant_before_anything_is_painted(
+    many, tmp_path, says, painted
+):
+    values, gaps = many.values.copy(), np.zeros((23, 2), dtype=bool)
+    values[17, 1] = values[3, 0, 2] = np.nan
+    gaps[17, 1] = gaps[3, 0] = True
+    with says(
+        "window 'w17', channel 'gyro-x' is constant (1 of 23 windows have such a channel): leave it out, or choose "
+        "constant-series flag, zero or nan"
+    ):
+        tsimage.convert(
+            dataclasses.replace(many, values=values, gaps=gaps),
+            tmp_path / "out",
+            Imager(size=4, constant_series="raise"),
+            ReadOptions(constant="flag"),
+        )
+    assert painted.counts == []
 
 
 def test_a_folder_that_is_no_store_is_not_opened(tmp_path, says):

@@ -9,6 +9,7 @@ import torch
 import tsimage
 from tsimage import Imager, gadf, gasf, mtf
 from tsimage.fields import FIELDS
+from tsimage.manifest import describe
 
 UNITS = ("g", "rad/s")
 
@@ -27,7 +28,6 @@ def test_stacks_hold_a_block_of_channels_per_field_in_the_order_named(x):
     np.testing.assert_allclose(images[:, 0:2], mtf(exact, 10, bins=3), rtol=0, atol=1e-15)
     np.testing.assert_allclose(images[:, 2:4], gasf(exact, 10, limits=limits), rtol=0, atol=1e-15)
     np.testing.assert_allclose(images[:, 4:6], gadf(exact, 10, limits=limits), rtol=0, atol=1e-15)
-    assert imager.fields == ("mtf(bins=3)", "gasf", "gadf")
     names = ("mtf(bins=3):a", "mtf(bins=3):b", "gasf:a", "gasf:b", "gadf:a", "gadf:b")
     assert imager.channel_names(["a", "b"]) == names
 
@@ -95,8 +95,17 @@ def test_options_that_do_nothing_for_the_stack_are_refused(says):
         Imager(stack="mtf", scaling="window")
     with says("target (0.0, 1.0) does nothing for the images mtf+rp: it is for gasf, gadf and pi"):
         Imager(stack="mtf+rp", target=(0, 1))
-    with says("order scale-then-paa does nothing for the images pi: it is for gasf, gadf"):
+    with says("order scale-then-paa does nothing for the images pi: it is for gasf and gadf"):
         Imager(stack="pi", order="scale-then-paa")
+    for stack in ("pi", "spectrogram", "pi+spectrogram"):
+        with says(
+            f"segmentation truncate does nothing for the images {stack}: it is for gasf, gadf, mtf, rp, jrp, qgaf and "
+            "scalogram"
+        ):
+            Imager(stack=stack, segmentation="truncate")
+    with says("scaling window does nothing for the images mtf: it is for gasf, gadf and pi"):
+        Imager(stack="mtf", scaling="window", dtype="uint8")
+    assert Imager(stack="rp", scaling="fixed:g=4", dtype="uint8").bounds(("g",)).tolist() == [[0, 8]]
 
 
 def test_an_override_for_a_unit_that_no_channel_has_is_refused(says):
@@ -149,6 +158,10 @@ def test_unknown_names_get_the_nearest_valid_one(says):
         Imager(scaling="fixd")
     with says("unknown image dtype 'int8': did you mean 'uint8'? Valid: float32, float64, float16, uint8, uint16"):
         Imager(dtype="int8")
+    with says(
+        "unknown image segmentation 'truncat': did you mean 'truncate'? Valid: pyts, overlapping, array_split, truncate"
+    ):
+        Imager(segmentation="truncat")
     with says("unknown image constant_series 'drop': did you mean 'zero'? Valid: flag, zero, nan, raise"):
         Imager(constant_series="drop")
 
@@ -171,6 +184,13 @@ def test_an_override_that_is_no_positive_number_is_refused(override, says):
 def test_a_size_out_of_range_is_refused(size, says):
     with says(f"size {size} is not allowed: images have at least 1 pixel on a side"):
         Imager(size=size)
+
+
+def test_a_size_is_a_whole_number_of_any_type(x, says):
+    assert Imager(size=np.int64(8)).hash() == Imager(size=8).hash()
+    for size in (8.5, "8", None):
+        with says(f"size {size} is not allowed: give a whole number of pixels"):
+            Imager(size=size)
 
 
 def test_bins_out_of_range_are_refused(says):
@@ -214,8 +234,8 @@ def test_a_value_that_is_not_finite_names_its_window_and_channel(x, says, value,
     x[3, 1, 17] = value
     x[4, 0, 0] = value
     with says(
-        "window 3, channel '1' holds NaN or infinity (2 of 5 windows do): fill or remove these samples, or pass missing "
-        "'0.2s' to fill gaps of NaN up to 0.2 s, or 'mask'"
+        "window 3, channel '1' holds NaN or infinity (2 of 5 windows do): fill or remove these samples, or paint with "
+        "imager(x, missing='0.2s') to fill gaps of NaN up to 0.2 s, or missing='mask'"
     ):
         Imager(size=8)(convert(x), UNITS)
 
@@ -231,6 +251,10 @@ def test_wrong_shapes_are_refused(x, says):
             f"out is {wrong.dtype} of shape {wrong.shape}: the images need a NumPy array of float32 and shape (5, 2, 8, 8)"
         ):
             imager(x, UNITS, out=wrong)
+    fixed = np.empty((5, 2, 8, 8), dtype=np.float32)
+    fixed.flags.writeable = False
+    with says("out is read-only: give an array that images can be written into, as a copy of it"):
+        imager(x, UNITS, out=fixed)
     with says("out= and engine= are for NumPy arrays; a tensor comes back on the device of the input"):
         imager(torch.from_numpy(x), UNITS, out=np.empty((5, 2, 8, 8), dtype=np.float32))
     with says("whole numbers (uint8) are for NumPy arrays: paint tensors as float32 or float16"):
@@ -322,6 +346,94 @@ def test_clipped_share_counts_samples_beyond_the_fixed_range(make_windows):
     assert Imager(scaling="fixed:g=4").clipped_share(windows) == pytest.approx(4 / 80)
     assert Imager(scaling="window").clipped_share(windows) == 0
     assert Imager(stack="mtf").clipped_share(windows) == 0
+
+
+@pytest.mark.parametrize("stack", ["rp", "jrp"])
+def test_distances_as_whole_numbers_are_cut_off_and_the_share_says_so(make_windows, stack):
+    values = np.zeros((2, 2, 20), dtype=np.float32)
+    values[0, 0, :2] = -5, 5  # a distance of 10 g, where 2 g to either side allow 4
+    windows = make_windows(2, values=values)
+    coded = Imager(stack=stack, size=20, dtype="uint8")
+    assert coded.clipped_share(windows) == pytest.approx(2 / 80)
+    assert coded.notes(windows)[0] == (
+        f"Images {stack}: 20 x 20, scaling fixed (2.50 % of samples lie outside the range, first of window 'w0', channel "
+        "'acc-x')"
+    )
+    assert Imager(stack=stack, size=20).clipped_share(windows) == 0
+    assert Imager(stack="rp(threshold=1)", size=20, dtype="uint8").clipped_share(windows) == 0
+    how = describe(windows, coded)
+    assert how["clipped_share"] == pytest.approx(2 / 80)
+    assert how["dequantisation"]["beyond_bounds"] == "cut off at the bounds, where largest_error says nothing"
+
+
+def test_whole_numbers_of_images_with_a_range_of_their_own_need_no_units(x):
+    assert Imager(stack="mtf+rp(threshold=1)", size=8, dtype="uint8")(x).shape == (5, 4, 8, 8)
+
+
+def test_bounds_of_distances_follow_the_fixed_range_whatever_the_dtype(says):
+    assert Imager(stack="rp").bounds(("g",)).tolist() == [[0, 4]]
+    assert Imager(stack="gasf+jrp").bounds(("g", "g")).tolist() == [[-1, 1], [-1, 1], [0, 16]]
+    with says("images rp have no known range: choose scaling fixed"):
+        Imager(stack="gasf+rp", scaling="window").bounds(("g",))
+    with says("images scalogram have no known range"):
+        Imager(stack="scalogram").bounds(("g",))
+
+
+@pytest.mark.parametrize("convert", [lambda x: x, torch.from_numpy], ids=["numpy", "torch"])
+def test_values_beyond_float16_are_refused(convert, says):
+    x = np.random.default_rng(0).normal(size=(3, 2, 20)) * 1e3
+    words = "images jrp hold values beyond 65504, which float16 cannot store: choose dtype float32"
+    with says(words):
+        Imager(stack="rp+jrp", size=8, dtype="float16")(convert(x))
+    assert np.isfinite(np.asarray(Imager(stack="rp+jrp", size=8)(convert(x)))).all()
+    assert np.asarray(Imager(stack="rp", size=8, dtype="float16")(convert(x))).dtype == np.float16
+
+
+def test_a_persistence_image_may_be_larger_than_its_window(x):
+    assert Imager(stack="pi", size=64)(x, UNITS).shape == (5, 2, 64, 64)
+    with pytest.raises(tsimage.UserError, match="PAA never upsamples"):
+        Imager(stack="pi+mtf", size=64)(x, UNITS)
+
+
+def test_a_model_of_other_channels_is_refused(says):
+    rng = np.random.default_rng(0)
+    recipe = Imager(stack="mtf(fit=train,bins=4)", size=6)
+    for learnt, given in ((1, 3), (3, 2), (3, 1)):
+        fitted = recipe.fit(rng.normal(size=(9, learnt, 40)))
+        for engine in ("auto", "numpy"):
+            with says(
+                f"a Markov model of {learnt} channels cannot paint windows of {given}: paint windows of the channels that it "
+                "learnt from, or fit it to these"
+            ):
+                fitted(rng.normal(size=(2, given, 40)), engine=engine)
+
+
+def test_learning_leaves_out_windows_with_missing_samples(make_windows, says):
+    windows = make_windows(5)
+    values, gaps = windows.values.copy(), np.zeros((5, 2), dtype=bool)
+    values[1, 0, 3] = values[4, 1] = np.nan
+    gaps[1, 0] = gaps[4, 1] = gaps[2, 1] = True  # that of window 2 was filled
+    gappy = make_windows(5, values=values, gaps=gaps)
+    recipe = Imager(stack="mtf(fit=train,bins=4)", size=6)
+    assert recipe.fit(gappy) == recipe.fit(windows.select([0, 2, 3]))
+    assert recipe.fit(gappy) != recipe.fit(windows)
+    with says("made: samples are missing in every training window: fill gaps, or choose fit=window"):
+        recipe.fit(gappy.select([1, 4]))
+    with says(
+        "window 1, channel '0' holds NaN or infinity (2 of 5 windows do), from which no transitions can be learnt: fill these "
+        "samples, or leave their windows out"
+    ):
+        recipe.fit(values)
+    with pytest.raises(tsimage.UserError, match="cannot paint an array of shape"):
+        recipe.fit(values[0])
+
+
+def test_bins_are_not_counted_as_merged_where_samples_are_missing(make_windows):
+    values, gaps = make_windows(length=400).values.copy(), np.zeros((6, 2), dtype=bool)
+    values[2, 1, 5:70] = np.nan
+    gaps[2, 1] = True
+    windows = make_windows(length=400, values=values, gaps=gaps)
+    assert len(Imager(stack="mtf(bins=8)", size=8).notes(windows)) == 1
 
 
 @pytest.mark.parametrize(

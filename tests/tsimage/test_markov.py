@@ -280,3 +280,12 @@ def test_edges_in_float64_from_float32_samples_equal_those_of_the_exact_samples(
         narrow = bin_edges(x, 6, strategy, dtype=np.float64)
         assert narrow.dtype == np.float64
         np.testing.assert_array_equal(narrow, bin_edges(x.astype(np.float64), 6, strategy))
+
+
+def test_a_model_of_other_channels_is_refused_before_it_is_broadcast(says):
+    model = fit_markov(np.random.default_rng(0).normal(size=(5, 1, 30)), bins=3)
+    with says(
+        "a Markov model of 1 channels cannot paint windows of 2: paint windows of the channels that it learnt from, or fit "
+        "it to these"
+    ):
+        mtf(np.zeros((4, 2, 30)), 6, model=model)

@@ -102,3 +102,19 @@ def test_it_shows_its_recipe():
     assert repr(ImageModule(RECIPE, list(UNITS))) == (
         "ImageModule(stack='gasf+gadf+mtf', size=12, units=('g', 'rad/s'))"
     )
+
+
+def test_images_of_markov_fields_alone_carry_no_gradient(x):
+    x.requires_grad_()
+    assert not ImageModule(Imager(stack="mtf+rp(threshold=1)", size=8))(x).requires_grad
+    ImageModule(Imager(stack="mtf+rp", size=8))(x).sum().backward()
+    assert x.grad.abs().sum() > 0
+
+
+def test_advice_about_missing_samples_names_what_takes_it(x, says):
+    x[0, 0, 0] = float("nan")
+    with says(
+        "window 0, channel '0' holds NaN or infinity (1 of 4 windows do): fill or remove these samples, or paint with "
+        "imager(x, missing='0.2s') to fill gaps of NaN up to 0.2 s, or missing='mask'"
+    ):
+        ImageModule(RECIPE, UNITS)(x)

@@ -108,6 +108,44 @@ def test_a_png_has_8_bits(three, tmp_path, says):
         export(three, tmp_path / "out", Imager(size=8, dtype="uint16"), kind="png")
 
 
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ({"stack": "scalogram"}, "the image scalogram has no known range"),
+        ({"constant_series": "nan"}, "constant-series nan is no number"),
+    ],
+)
+def test_what_8_bits_cannot_hold_is_sent_to_another_format(three, tmp_path, recipe, words, says):
+    with says(f"{words}, and PNG holds 8 bits: choose another format: store, npz or zarr"):
+        export(three, tmp_path / "out", Imager(**recipe, size=8), kind="png")
+
+
+def test_masked_windows_are_sent_to_another_format(three, tmp_path, says):
+    values, gaps = three.values.copy(), np.zeros((23, 3), dtype=bool)
+    values[2, 1, 4], gaps[2, 1] = np.nan, True
+    gappy = dataclasses.replace(three, values=values, gaps=gaps)
+    with says(
+        "missing 'mask' leaves pixels without a number, and PNG holds 8 bits: choose another format: store, npz or zarr"
+    ):
+        export(gappy, tmp_path / "out", Imager(size=8), kind="png")
+
+
+def test_a_colon_in_an_option_does_not_split_a_tree(three, tmp_path):
+    stack = "pi(birth_range=-1:0.5)+pi(birth_range=-1:0.25)"
+    export(three, tmp_path / "out", Imager(stack=stack, size=8), kind="png")
+    about = json.loads((tmp_path / "out" / "images.json").read_text())
+    assert about["trees"] == ["pi_birth_range_-1_0.5_", "pi_birth_range_-1_0.25_"]
+
+
+@pytest.mark.parametrize("kind", ["npz", "zarr"])
+def test_ranges_are_those_that_a_store_has(three, tmp_path, kind):
+    imager = Imager(stack="gasf+gadf", size=8, scaling="window")
+    path = export(three, tmp_path / name_of(kind), imager, kind=kind)
+    ranges = np.load(path)["ranges"] if kind == "npz" else zarr.open_group(path, mode="r")["ranges"][:]
+    np.testing.assert_array_equal(ranges, tsimage.convert(three, tmp_path / "store", imager).ranges)
+    assert np.abs(ranges - three.ranges()).max() > 0.01
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16", "uint8"])
 def test_one_npz(three, tmp_path, dtype):
     imager = Imager(stack="gasf+gadf", size=8, dtype=dtype)

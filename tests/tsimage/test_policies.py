@@ -6,6 +6,7 @@ import tsimage
 from tsimage import Imager
 from tsimage.cli import main
 from tsimage.gaps import fill_gaps, gap_samples
+from tsimage.policies import constant_series
 from tsimage.quantisation import decode
 
 NAN = np.nan
@@ -53,8 +54,17 @@ def test_a_constant_series_is_refused_with_its_window_and_channel(x, make_window
     )
     with says(f"window 1, channel '0' {words}"):
         imager(x)
-    with says(f"window 1, channel 'acc-x' {words}"):
+    with says(f"window 'w1', channel 'acc-x' {words}"):
         imager(make_windows(4, 24, values=x))
+
+
+@pytest.mark.parametrize("convert", [lambda a: a, torch.from_numpy], ids=["numpy", "torch"])
+def test_what_is_constant_is_told_for_every_type(convert):
+    swing = np.array([[[-20000, 20000, 0], [5, 5, 5]]], dtype=np.int16)
+    assert constant_series(convert(swing)).tolist() == [[False, True]]
+    assert constant_series(convert(swing > 0)).tolist() == [[False, True]]
+    assert constant_series(convert(np.array([[[0, 255]]], dtype=np.uint8))).tolist() == [[False]]
+    assert constant_series(convert((swing * 3.0).astype(np.float16))).tolist() == [[False, True]]
 
 
 def test_nan_cannot_be_stored_as_whole_numbers(says):
@@ -138,6 +148,16 @@ def test_masking_hides_every_pixel_that_sees_a_missing_sample_and_no_other(x, co
     assert hidden[2, [0, 2, 3, 5]].all()
     assert not hidden[0, [0, 3, 5]].any()
     assert not hidden[1].any()
+
+
+def test_a_word_for_missing_samples_that_is_none_is_refused_even_where_none_are_missing(x, says):
+    words = "Valid: raise, mask, the longest gap to fill, as 10 (samples) or 0.2s"
+    with says(f"unknown missing 'drop': {words}"):
+        Imager(size=6, scaling="window")(x, missing="drop")
+    with pytest.raises(tsimage.UserError, match="unknown missing 'maks': did you mean 'mask'"):
+        Imager(size=6, scaling="window")(x, missing="maks")
+    with says("gap '1/5' is not understood: give samples as a whole number (128) or seconds with an s (2.56s)"):
+        fill_gaps(x, "1/5")
 
 
 def test_masked_pixels_cannot_be_whole_numbers(x, says):
@@ -225,7 +245,9 @@ def test_what_no_gap_explains_is_still_refused(make_windows, gappy, says):
     with says("made: gaps has shape (6,): give one per window and channel"):
         make_windows(gaps=np.zeros(6, dtype=bool))
     gappy.write_text(gappy.read_text().replace("NaN", "lost"))
-    with says(f"walk.csv, line 6: no number ('ax = lost'): mend it, or pass faults 'reject' to leave out such rows and count them"):
+    with says(
+        f"walk.csv, line 6: no number ('ax = lost'): mend it, or pass faults 'reject' to leave out such rows and count them"
+    ):
         tsimage.load(gappy, **READ, missing="mask", faults="raise")
 
 

@@ -499,3 +499,18 @@ def test_errors_of_bounds(says):
         recurrence_bounds(0)
     with says("unknown threshold 'dist': did you mean 'distance'? Valid: point, distance, a number above 0, None"):
         joint_recurrence_bounds(1, ["dist"])
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0**-600, 2.0**600])
+@pytest.mark.parametrize(("dimension", "delay"), [(2, 1), (3, 2), (5, 7)])
+def test_distances_are_sums_of_squares_to_the_last_bit_at_any_scale(dimension, delay, scale):
+    x = np.random.default_rng(3).normal(size=(4, 60))
+    side = 60 - (dimension - 1) * delay
+    total = np.zeros((4, side, side))
+    for start in range(0, dimension * delay, delay):
+        points = x[:, start : start + side]
+        total += (points[:, :, None] - points[:, None, :]) ** 2
+    image = recurrence_plot(x * scale, dimension=dimension, delay=delay)
+    np.testing.assert_array_equal(image, np.sqrt(total) * scale)
+    tensor = recurrence_plot(torch.from_numpy(x * scale), dimension=dimension, delay=delay)
+    np.testing.assert_allclose(image, tensor.numpy(), rtol=4e-16)

@@ -297,13 +297,22 @@ def test_errors_of_both_name_what_is_allowed(field, name, says):
         field(np.arange(20.0), 0)
 
 
-@pytest.mark.parametrize("segment", [1, 0, -4, 21])
-def test_a_segment_that_does_not_fit_is_refused(segment, says):
+def test_a_segment_that_does_not_fit_is_refused(says):
     with says(
-        f"segment {segment} does not fit series of 20 samples: choose from 2 to 20, or leave it out "
-        "for a quarter of the series"
+        "segment 21 does not fit series of 20 samples: choose from 2 to 20, or leave it out for a quarter of the series"
     ):
+        spectrogram(np.arange(20.0), 8, segment=21)
+
+
+@pytest.mark.parametrize("segment", [1, 0, -4, 20.5, "abc"])
+def test_a_segment_that_is_none_is_refused(segment, says):
+    with says(f"segment {segment} is not allowed: it must be a whole number of 2 or more samples, or None"):
         spectrogram(np.arange(20.0), 8, segment=segment)
+
+
+def test_a_lowest_frequency_that_is_no_number_is_refused(says):
+    with says("lowest abc is not allowed: it must be a number of cycles per sample, or None for 2 / T"):
+        scalogram(np.arange(20.0), 8, lowest="abc")
 
 
 @pytest.mark.parametrize("overlap", [1, 1.5, -0.1, float("nan")])

@@ -183,3 +183,10 @@ def test_body_acceleration_and_gyroscope_show_no_gravity(data_dir, offset, unit)
     with np.load(data_dir / "uci-har-test" / "uci-har-test.npz", allow_pickle=False) as arrays:
         values = arrays["X_test"][:500, offset : offset + 3]
     assert detect([values], ACC)[0].unit == unit
+
+
+@pytest.mark.parametrize("names", [("ax", "ay", "az"), ("A_x", "A_y", "A_z"), ("a-x", "a-y", "a-z")])
+def test_the_names_that_most_tables_have_say_acceleration(names):
+    still = np.repeat([[0.1], [0.2], [0.97]], 200, axis=1)
+    assert stated([still], names, [""] * 3)[0] == ("g",) * 3
+    assert stated([still], ["gx", "gy", "gz"], [""] * 3) == (("",) * 3, [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -44,7 +45,8 @@ class ReadOptions:
     drop_unlabelled: bool = False
     """Tables: keep rows without a label, counted and in no window, instead of rejecting them."""
     format: str | None = None
-    """Reader, by name (tsimage formats lists them); found by looking at the path unless given."""
+    """Reader, by name (tsimage formats lists them), or a Python file of your own that holds a READER; found by looking at
+    the path unless given."""
     layout: Literal["wide", "long"] = "wide"
     """Tables: a column for every channel; or a row for every sample of every channel, with the two columns below."""
     channel_column: str | None = None
@@ -143,16 +145,33 @@ def reader_for(path: Path) -> Reader:
 
 
 def reader_named(name: str) -> Reader:
-    """Return the reader of that name.
+    """Return the reader of that name, or the `READER` of a Python file of the user's own.
 
     Raises
     ------
     UserError
         If there is none.
     """
+    if name.endswith(".py"):
+        return _reader_of(Path(name))
     if name not in readers():
-        raise unknown("format", name, readers())
+        raise unknown("format", name, [*readers(), "or a Python file of your own with a READER (my_format.py)"])
     return readers()[name]
+
+
+def _reader_of(path: Path) -> Reader:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise UserError(
+            f"format '{path}': there is no such Python file: give its path, or a name that tsimage formats lists"
+        )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    reader = getattr(module, "READER", None)
+    if not isinstance(reader, Reader):
+        got = "none" if reader is None else f"a {type(reader).__name__}"
+        raise UserError(f"format '{path}': the file must hold READER, a tsimage.readers.Reader, but holds {got}")
+    return reader
 
 
 def readers() -> dict[str, Reader]:

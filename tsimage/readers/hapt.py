@@ -164,7 +164,14 @@ def _between_breaks(start: int, stop: int, breaks: np.ndarray) -> list[tuple[int
 def _accepts(path: Path) -> bool:
     if path.is_dir():
         return any(_SIGNAL.fullmatch(p.name) for p in path.rglob("acc_exp*_user*.txt"))
-    return path.is_file() and path.name.lower().endswith(SUFFIXES)  # listing a large .tar.xz takes seconds
+    if not path.is_file() or not path.name.lower().endswith(SUFFIXES):
+        return False
+    try:
+        return any(_SIGNAL.fullmatch(PurePosixPath(name).name) for name in files_of(path, (".txt",)))
+    except UserError:
+        return True  # reading it says what is wrong with the archive
+    except OSError:
+        return False
 
 
 READER = Reader(
