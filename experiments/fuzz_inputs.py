@@ -336,7 +336,7 @@ if importlib.util.find_spec("skdh") is not None:
 VARIANTS: tuple[dict[str, Any], ...] = (
     {"faults": "raise"},
     {"missing": "mask"},
-    {"missing": "0.2s"},
+    {"missing": "3"},
     {"resample": 12.5, "window": "2"},
     {"labelling": "majority"},
     {"drop_unlabelled": True},

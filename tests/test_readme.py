@@ -116,7 +116,7 @@ def recordings(tmp_path, monkeypatch):
     for person in ("ann", "bob", "cem", "dia"):
         for activity in shake:
             t = np.arange(1500) / 50
-            x = rng.normal(0, shake[activity], (1500, 3)) + [0.1, 0.2, 0.97]
+            x = rng.normal([0.1, 0.2, 0.97], shake[activity], (1500, 3))
             x[:, 0] += swing.get(activity, 0) * np.sin(2 * np.pi * beat.get(activity, 0) * t)
             rows = [f"{a:.2f};{b:.4f};{c:.4f};{d:.4f}".replace(".", ",") for a, (b, c, d) in zip(t, x, strict=True)]
             if (person, activity) == ("bob", "walk"):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tsimage.durations import window_samples
-from tsimage.errors import UserError
+from tsimage.errors import UserError, unknown
 
 
 def fill_gaps(
@@ -75,6 +75,12 @@ def fill_gaps(
             0.0 if gone.all() else np.interp(time[gone], time[~gone], x[window, channel, ~gone])
         )
     return filled, flags
+
+
+def check_missing(missing: str) -> None:
+    """Raise a UserError for what is no way to treat missing samples: `raise`, `mask`, or the longest gap to fill."""
+    if missing not in ("raise", "mask") and not str(missing).strip()[:1].isdigit():
+        raise unknown("missing", str(missing), ["raise", "mask", "the longest gap to fill, as 10 (samples) or 0.2s"])
 
 
 def gap_samples(limit: str | int, rate_hz: float | None) -> int:

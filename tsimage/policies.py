@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from array_api_compat import array_namespace, device, is_numpy_array
 
-from tsimage.errors import UserError, unknown
+from tsimage.errors import UserError
 from tsimage.fields import Layer
-from tsimage.gaps import fill_gaps
+from tsimage.gaps import check_missing, fill_gaps
 from tsimage.segments import Segmentation, segment_bounds
 
 ConstantPolicy = Literal["flag", "zero", "nan", "raise"]
@@ -36,8 +36,7 @@ def filled(
     x: Any, missing: str, rate_hz: float | None, names: Sequence[str], ids: Sequence[str] | None = None
 ) -> tuple[Any, np.ndarray | None]:
     """Fill the gaps of windows as `missing` says; with `mask`, also tell which samples were missing."""
-    if missing != "mask" and not str(missing).strip()[:1].isdigit():
-        raise unknown("missing", str(missing), ["raise", "mask", "the longest gap to fill, as 10 (samples) or 0.2s"])
+    check_missing(missing)
     xp = array_namespace(x)
     values = x if is_numpy_array(x) else x.detach().cpu().numpy()
     full, flags = fill_gaps(values, None if missing == "mask" else missing, rate_hz, names, ids)

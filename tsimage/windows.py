@@ -15,7 +15,7 @@ import numpy as np
 
 from tsimage.blocks import blocks, is_mapped
 from tsimage.errors import UserError, unknown
-from tsimage.gaps import fill_gaps
+from tsimage.gaps import fill_gaps, gap_samples
 from tsimage.ledger import ReadReport
 
 
@@ -276,11 +276,12 @@ class Windows:
         UserError
             For a longer gap, with the window and channel.
         """
+        most = gap_samples(limit, self.rate_hz)
         if self.gaps is None or not self.gaps.any():
             return self
         rows = np.flatnonzero(self.gaps.any(axis=1))
         values = self.values.copy()
-        values[rows], _ = fill_gaps(values[rows], limit, self.rate_hz, self.channels, self.ids[rows].tolist())
+        values[rows], _ = fill_gaps(values[rows], most, self.rate_hz, self.channels, self.ids[rows].tolist())
         return replace(self, values=values)
 
     def fingerprint(self) -> str:

@@ -163,3 +163,8 @@ def test_constant_windows_are_kept_or_dropped_on_request(with_constant, says):
 
 def test_a_constant_channel_that_is_not_read_does_not_matter(with_constant):
     assert len(tsimage.load(with_constant.select([0, 1, 2]), channels="acc-x")) == 3
+
+
+def test_a_word_for_missing_samples_is_looked_at_even_where_none_is_missing(says):
+    with says("unknown missing 'drop': Valid: raise, mask, the longest gap to fill, as 10 (samples) or 0.2s"):
+        ReadOptions(missing="drop")

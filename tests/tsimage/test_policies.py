@@ -246,7 +246,7 @@ def test_what_no_gap_explains_is_still_refused(make_windows, gappy, says):
         make_windows(gaps=np.zeros(6, dtype=bool))
     gappy.write_text(gappy.read_text().replace("NaN", "lost"))
     with says(
-        f"walk.csv, line 6: no number ('ax = lost'): mend it, or pass faults 'reject' to leave out such rows and count them"
+        "walk.csv, line 6: no number ('ax = lost'): mend it, or pass faults 'reject' to leave out such rows and count them"
     ):
         tsimage.load(gappy, **READ, missing="mask", faults="raise")
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 from tsimage.cutting import Recording
 from tsimage.errors import UserError, unknown
+from tsimage.gaps import check_missing
 from tsimage.ledger import ReadReport
 from tsimage.windows import Windows
 
@@ -78,6 +79,7 @@ class ReadOptions:
             object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
         if self.rate is not None and not 0 < self.rate < math.inf:
             raise UserError(f"rate {self.rate} Hz is not allowed: it must be positive")
+        check_missing(self.missing)
         if self.resample is not None and not 0 < self.resample < math.inf:
             raise UserError(f"resample {self.resample} Hz is not allowed: it must be positive")
 

@@ -132,9 +132,9 @@ def copy_cwa(file: Path, name: str, copy: Path, ledger: Ledger) -> Sound:
     UserError
         If the header is not sound, or no block is.
     """
-    content = np.fromfile(file, np.uint8, MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
+    if file.stat().st_size > MAX_BYTES:
         raise UserError(f"{file}: longer than {MAX_BYTES:,} bytes, which the decoder cannot read: cut it in parts")
+    content = np.fromfile(file, np.uint8)
     if len(content) < 1024 or bytes(content[:2]) != b"MD":
         raise UserError(f"{file}: not an Axivity file: it must begin with a header 'MD' of 1,024 bytes")
     config = int(content[35])

@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 import zipfile
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
+from tsimage.archive_limits import FREE_BYTES, MAX_RATIO
 from tsimage.blocks import blocks
 from tsimage.errors import UserError, unknown
 from tsimage.readers import Reader, ReadOptions
@@ -44,12 +46,17 @@ def read_npz(path: Path, options: ReadOptions) -> Windows:
     if not zipfile.is_zipfile(path):
         raise UserError(f"{path}: not a readable .npz file (it is no zip archive): write it anew with numpy.savez")
     try:
-        mapped = _map_values(path)
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files if key not in mapped} | mapped
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        _refuse_objects(path, error)
-        raise UserError(f"{path}: not a readable .npz file ({error}): write it anew with numpy.savez") from error
+        with zipfile.ZipFile(path) as archive:
+            _check_claims(archive, path.stat().st_size)
+            mapped = _map_values(path)
+            arrays = dict(mapped)
+            for info in archive.infolist():
+                key = info.filename.removesuffix(".npy")
+                if key != info.filename and key not in mapped:
+                    with archive.open(info) as member:
+                        arrays[key] = _array(member, info.file_size)
+    except Exception as error:  # a dozen types, of zipfile, of zlib, and of the parser of numpy's headers
+        raise _unreadable(path, error, ".npz", "numpy.savez") from error
     return windows_of(path, arrays, options)
 
 
@@ -66,20 +73,70 @@ def read_npy_folder(path: Path, options: ReadOptions) -> Windows:
     arrays = {}
     for file in sorted(path.glob("*.npy")):
         try:
-            large = file.stem in _NAMES["values"] and file.stat().st_size >= MAPPED_BYTES
-            arrays[file.stem] = np.load(file, mmap_mode="r" if large else None, allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
-            _refuse_objects(file, error)
-            raise UserError(f"{file}: not a readable .npy file ({error}): write it anew with numpy.save") from error
+            size = file.stat().st_size
+            with file.open("rb") as opened:
+                if file.stem in _NAMES["values"] and size >= MAPPED_BYTES:
+                    _header(opened)
+                    arrays[file.stem] = np.load(file, mmap_mode="r", allow_pickle=False)
+                else:
+                    arrays[file.stem] = _array(opened, size)
+        except Exception as error:  # the parser of numpy's headers raises many types
+            raise _unreadable(file, error, ".npy", "numpy.save") from error
     return windows_of(path, arrays, options)
 
 
-def _refuse_objects(path: Path, error: Exception) -> None:
-    if "Object arrays" in str(error):
-        raise UserError(
+def _unreadable(path: Path, error: Exception, kind: str, writer: str) -> UserError:
+    if isinstance(error, _ObjectsError):
+        return UserError(
             f"{path}: an array holds Python objects, as windows of unequal length do: store windows of one length "
             "as one array (window, channel, time)"
-        ) from error
+        )
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return UserError(f"{path}: not a readable {kind} file ({reason}): write it anew with {writer}")
+
+
+class _ObjectsError(ValueError):
+    """An array of Python objects, which only unpickling would read."""
+
+
+def _array(file: IO[bytes], size: int) -> np.ndarray:
+    """Read a `.npy` of `size` bytes, which must be what its header claims."""
+    shape, _, dtype = _header(file)
+    claimed = math.prod(shape) * dtype.itemsize
+    if claimed != size - file.tell() or min(shape, default=0) < 0:
+        raise ValueError(f"an array of shape {shape} and type {dtype} is not {size - file.tell():,} bytes")
+    file.seek(0)
+    array = np.lib.format.read_array(file, allow_pickle=False)
+    if dtype.kind == "U":
+        codes = np.frombuffer(array.tobytes(), dtype="u4" if dtype.isnative else np.dtype("u4").newbyteorder())
+        if ((codes > 0x10FFFF) | ((codes >= 0xD800) & (codes < 0xE000))).any():
+            raise ValueError("an array of text holds what are no characters")
+    return array
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(file)
+    if version not in _HEADER_READERS:
+        raise ValueError(f"an array of format {version}")
+    shape, fortran, dtype = _HEADER_READERS[version](file)
+    if dtype.hasobject:
+        raise _ObjectsError
+    if dtype.kind not in "biufUS":
+        raise ValueError(f"an array of type {dtype}, which are neither numbers nor text")
+    return shape, fortran, dtype
+
+
+def _check_claims(archive: zipfile.ZipFile, size: int) -> None:
+    """Refuse members that claim more than an `.npz` of `size` bytes can hold."""
+    total, allowed = 0, max(FREE_BYTES, MAX_RATIO * size)
+    for info in archive.infolist():
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"'{info.filename}' is packed by method {info.compress_type}")
+        if info.compress_type == zipfile.ZIP_STORED and info.file_size > size:
+            raise ValueError(f"'{info.filename}' claims {info.file_size:,} bytes")
+        total += info.file_size
+    if total > allowed:
+        raise ValueError(f"it unpacks to {total:,} bytes, allowed are {allowed:,}")
 
 
 def _map_values(path: Path) -> dict[str, np.ndarray]:
@@ -97,12 +154,9 @@ def _map_values(path: Path) -> dict[str, np.ndarray]:
             lengths = np.frombuffer(file.read(4), dtype="<u2")
             offset = info.header_offset + _LENGTH_OF_NAMES_AT + 4 + int(lengths.sum())
             file.seek(offset)
-            read_header = _HEADER_READERS.get(np.lib.format.read_magic(file))
-            if read_header is None:
-                continue
-            shape, fortran, dtype = read_header(file)
-            if dtype.hasobject or file.tell() + math.prod(shape) * dtype.itemsize != offset + info.file_size:
-                continue  # numpy says what is wrong with it
+            shape, fortran, dtype = _header(file)
+            if file.tell() + math.prod(shape) * dtype.itemsize != offset + info.file_size:
+                continue  # it is refused when it is read
             mapped[key] = np.memmap(
                 path, dtype=dtype, mode="r", offset=file.tell(), shape=shape, order="F" if fortran else "C"
             )
@@ -119,7 +173,7 @@ def windows_of(path: Path, arrays: dict[str, np.ndarray], options: ReadOptions) 
         raise UserError(f"{path}: there is no array {missing}: it holds {', '.join(sorted(arrays)) or 'nothing'}")
     if values.ndim == 2:
         values = values[:, None, :]
-    if values.ndim != 3 or values.dtype.kind not in "fiu":
+    if values.ndim != 3 or values.dtype.kind not in "fiu" or not values.size:
         raise UserError(
             f"{path}: values of shape {values.shape} and type {values.dtype} are no windows: "
             "give numbers of shape (window, channel, time)"
@@ -127,7 +181,6 @@ def windows_of(path: Path, arrays: dict[str, np.ndarray], options: ReadOptions) 
     n, n_channels, length = values.shape
     if labels.shape != (n,):
         raise UserError(f"{path}: {n} windows but labels of shape {labels.shape}: give one label per window")
-    codes, class_names = _classes(path, labels, first("class_names"))
 
     def per_window(key: str, default: np.ndarray) -> np.ndarray:
         found = first(key)
@@ -135,15 +188,27 @@ def windows_of(path: Path, arrays: dict[str, np.ndarray], options: ReadOptions) 
             return default
         if found.shape != (n,):
             raise UserError(f"{path}: {key} has shape {found.shape} beside {n} windows: give one entry per window")
-        return found.astype(default.dtype if default.dtype.kind == "i" else str)
+        return _whole(path, key, found) if default.dtype.kind == "i" else _text(path, key, found)
 
+    def names(key: str) -> tuple[str, ...] | None:
+        found = first(key)
+        if found is None:
+            return None
+        if found.ndim != 1:
+            raise UserError(f"{path}: {key} has shape {found.shape}: give a list of names")
+        return tuple(_text(path, key, found).tolist())
+
+    codes, class_names = _classes(path, labels, names("class_names"))
     numbered = np.array([f"window{i:06d}" for i in range(n)])
     recordings = per_window("recordings", np.full(n, ""))
     start = per_window("start", np.zeros(n, dtype=np.int64))
     stop = per_window("stop", start + length)
-    channels, units, split = first("channels"), first("units"), first("split")
+    channels, units, split = names("channels"), names("units"), first("split")
     if split is not None:
         split = per_window("split", numbered)
+    title = first("name")
+    if title is not None and title.size != 1:
+        raise UserError(f"{path}: name has shape {title.shape}: give one text")
     rate = first("rate_hz")
     if rate is not None and (rate.size != 1 or rate.dtype.kind not in "fiu"):
         raise UserError(
@@ -152,14 +217,19 @@ def windows_of(path: Path, arrays: dict[str, np.ndarray], options: ReadOptions) 
     with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold becomes infinite and is refused below
         narrow = values.astype(np.float32, copy=False)
     gaps = first("gaps")
+    if gaps is not None and (gaps.shape != (n, n_channels) or gaps.dtype.kind not in "biu"):
+        raise UserError(
+            f"{path}: gaps of shape {gaps.shape} and type {gaps.dtype} are none: give true or false per window and channel"
+        )
+    gaps = None if gaps is None else gaps.astype(bool)
     if options.missing != "raise":
         gone = np.concatenate([np.isnan(block).any(axis=2) for _, block in blocks(narrow)])
         gaps = gone if gaps is None else gaps | gone
         gaps = gaps if gaps.any() else None
     return Windows(
         values=narrow,
-        channels=tuple(f"channel{i}" for i in range(n_channels)) if channels is None else tuple(channels.tolist()),
-        units=options.units_for(n_channels, None if units is None else tuple(units.tolist())),
+        channels=tuple(f"channel{i}" for i in range(n_channels)) if channels is None else channels,
+        units=options.units_for(n_channels, units),
         rate_hz=options.rate or (None if rate is None else float(rate.item())),
         labels=codes,
         class_names=class_names,
@@ -170,33 +240,53 @@ def windows_of(path: Path, arrays: dict[str, np.ndarray], options: ReadOptions) 
         ids=per_window("ids", numbered),
         split=split,
         gaps=gaps,
-        name=(path.stem if path.suffix == ".npz" else path.name) if first("name") is None else str(first("name")),
+        name=(path.stem if path.suffix == ".npz" else path.name)
+        if title is None
+        else str(_text(path, "name", title).item()),
     )
 
 
-def _classes(path: Path, labels: np.ndarray, names: np.ndarray | None) -> tuple[np.ndarray, tuple[str, ...]]:
-    if labels.dtype.kind == "S":
-        labels = np.char.decode(labels, "utf-8")
+def _text(path: Path, key: str, array: np.ndarray) -> np.ndarray:
+    """Return an array as text; numbers as they are printed, bytes as UTF-8."""
+    try:
+        return np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array.astype(str)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: {key} holds bytes that are no UTF-8: store text") from error
+
+
+def _whole(path: Path, key: str, array: np.ndarray) -> np.ndarray:
+    """Return an array of whole numbers, which may be stored as floats, as int64."""
+    odd = np.full(array.shape, array.dtype.kind not in "biuf")
+    if not odd.any():
+        odd = ~(np.abs(array.astype(np.float64)) < 2**53)
+        odd[~odd] = array[~odd] % 1 != 0 if array.dtype.kind == "f" else False
+    if odd.any():
+        what = "label" if key == "labels" else key
+        said = "class: give whole numbers or text" if key == "labels" else "sample: give whole numbers"
+        raise UserError(f"{path}: {what} {array[odd][0]} is no {said}")
+    return array.astype(np.int64)
+
+
+def _classes(path: Path, labels: np.ndarray, names: tuple[str, ...] | None) -> tuple[np.ndarray, tuple[str, ...]]:
+    if labels.dtype.kind in "SU":
+        labels = _text(path, "labels", labels)
     missing = labels == "" if labels.dtype.kind == "U" else ~np.isfinite(labels.astype(np.float64))
     if missing.any():
         raise UserError(
             f"{path}: window {int(np.argmax(missing))} has no label ({int(missing.sum())} of {len(labels)} windows have "
             "none): label these windows or leave them out"
         )
-    if labels.dtype.kind == "f":
-        if (labels % 1 != 0).any():
-            raise UserError(f"{path}: label {labels[labels % 1 != 0][0]} is no class: give whole numbers or text")
-        labels = labels.astype(np.int64)
+    if labels.dtype.kind != "U":
+        labels = _whole(path, "labels", labels)
     if names is None:
         found, codes = np.unique(labels, return_inverse=True)
         return codes.astype(np.int64), tuple(str(name) for name in found)
-    class_names = tuple(str(name) for name in names)
     if labels.dtype.kind != "U":
-        return labels.astype(np.int64), class_names
+        return labels, names
     for label in np.unique(labels):
-        if label not in class_names:
-            raise unknown(f"label in {path}", str(label), class_names)
-    return np.array([class_names.index(label) for label in labels], dtype=np.int64), class_names
+        if label not in names:
+            raise unknown(f"label in {path}", str(label), names)
+    return np.array([names.index(label) for label in labels], dtype=np.int64), names
 
 
 READER = Reader(
