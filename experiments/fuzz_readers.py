@@ -71,7 +71,7 @@ def _ring(*_: Any) -> None:
 
 
 def outcome(made: Case, folder: Path) -> tuple[str, str, float]:
-    """Read a case in an empty folder; returns parsed, refused or failed, why, and the seconds it took."""
+    """Read a case in an empty folder; as `judged`."""
     root = folder / "in"
     shutil.rmtree(root, ignore_errors=True)
     for relative, content in made.files.items():
@@ -79,18 +79,23 @@ def outcome(made: Case, folder: Path) -> tuple[str, str, float]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     target = root / next(iter(made.files)) if len(made.files) == 1 else root
+    return judged(lambda: read_as_load_does(target, ReadOptions(**{"constant": "flag", **made.options})))
+
+
+def judged(read: Callable[[], tuple[str, str]]) -> tuple[str, str, float]:
+    """Call what reads; returns parsed, refused or failed, why, and the seconds it took."""
     signal.signal(signal.SIGALRM, _ring)
     start = time.perf_counter()
     try:
         signal.setitimer(signal.ITIMER_REAL, SECONDS)
         try:
-            said, why = read_as_load_does(target, ReadOptions(**{"constant": "flag", **made.options}))
+            said, why = read()
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
     except _TooSlowError:
         said, why = "failed", f"more than {SECONDS} s"
     except tsimage.UserError as error:
-        said, why = _judged(error)
+        said, why = _sentence(error)
     except BaseException as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         said, why = "failed", f"{type(error).__name__}: {error} at {Path(where.filename).name}:{where.lineno}"
@@ -111,7 +116,7 @@ def read_as_load_does(path: Path, options: ReadOptions) -> tuple[str, str]:
     return ("parsed", "") if len(finished(source, options)) else ("failed", "no windows and no error")
 
 
-def _judged(error: tsimage.UserError) -> tuple[str, str]:
+def _sentence(error: tsimage.UserError) -> tuple[str, str]:
     text = str(error)
     if not text or "\n" in text:
         return "failed", f"not one line: {text!r}"
@@ -124,7 +129,7 @@ def _judged(error: tsimage.UserError) -> tuple[str, str]:
 
 
 def prepare() -> None:
-    """Read all valid inputs, which loads what reading needs, and take away all memory but `MEGABYTES` more.
+    """Read all valid inputs, which loads what reading needs, and then limit the memory.
 
     Raises
     ------
@@ -146,6 +151,11 @@ def prepare() -> None:
                 said, why, _ = outcome(Case(seed=name, files=files, options={**seed.options, **variant}), Path(folder))
                 if said != "parsed":
                     raise RuntimeError(f"the valid input {name} with {variant} was {said}: {why}")
+    limit_memory()
+
+
+def limit_memory() -> None:
+    """Take away all memory but what is in use and `MEGABYTES`."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + MEGABYTES * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

@@ -137,7 +137,7 @@ def recordings(tmp_path, monkeypatch):
 FAULTS = {
     "missing value": [("bob/walk.csv", 13)],
     "empty line": [("bob/walk.csv", 23)],
-    "repeated time": [("bob/walk.csv", 303)],
+    "repeated row": [("bob/walk.csv", 303)],
     "no number": [("bob/walk.csv", 703)],
     "wrong number of columns": [("cem/sit.csv", 53)],
     "unbalanced quote": [("cem/sit.csv", 603)],

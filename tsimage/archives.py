@@ -14,7 +14,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from tsimage import atomic
@@ -80,6 +80,37 @@ def files_of(path: Path, suffixes: tuple[str, ...] = ()) -> dict[str, Callable[[
         if not found:
             raise _nothing_below(archive, inside, suffixes)
     return dict(sorted(found.items()))
+
+
+def names_of(path: Path, suffixes: tuple[str, ...] = ()) -> list[str]:
+    """List the names that `files_of` gives; a tar is read for that once, however often it is asked.
+
+    Raises
+    ------
+    UserError
+        As `files_of`.
+    """
+    if not path.is_dir():
+        archive, inside = _split(path)
+        kind = _kind(archive)
+        if kind != "zip":
+            state = archive.stat()
+            names, error = _names_in_tar(archive, kind or "tar", state.st_size, state.st_mtime_ns)
+            if error:
+                raise UserError(error)
+            endings = tuple(suffix.lower() for suffix in suffixes)
+            below = (name.removeprefix(inside) for name in names if name.startswith(inside))
+            return sorted(name for name in below if not endings or name.lower().endswith(endings))
+    return list(files_of(path, suffixes))
+
+
+@lru_cache(maxsize=8)
+def _names_in_tar(archive: Path, kind: str, *_: int) -> tuple[tuple[str, ...], str]:
+    """Return the names in a tar, or the error; size and time of its last change tell whether it is still the same."""
+    try:
+        return tuple(name for name, _, _ in tar_members(archive, kind, allowed_bytes(archive))), ""
+    except UserError as error:
+        return (), str(error)
 
 
 def is_archive(path: Path) -> bool:

@@ -49,7 +49,7 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter for what is nested a thousand deep
         raise UserError(f"'{path}' is damaged ({error}): remove its folder and make it anew") from error
 
 

@@ -11,6 +11,7 @@ the clock is coarse: its rows are all kept and count as spread evenly, and only 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,8 @@ COARSE = 0.25
 """Above this share of repeated times, the clock is coarse rather than the rows duplicated."""
 AGREEMENT = 0.05
 """A stated rate and the clock may differ by this share."""
+TOLD = 0.005
+"""A larger share by which they differ is told."""
 _ROUNDING = 1.001  # a step of just GAP intervals is no gap, though times have 16 digits
 
 
@@ -69,7 +72,8 @@ def timeline(
     Rejected are rows with `no time` (NaN or infinite), a `repeated time` (the first is kept), and up to `FEW` rows with a
     `backward time` or `forward time`, whose neighbours on both sides, or the one at an end of the recording, run on
     without them. Noted are the first rows after a `gap` and after a `clock jump` (set back, or ahead by more than a day),
-    and the rows that repeat a time of a `coarse clock`.
+    and the rows that repeat a time of a `coarse clock`. A clock that differs from the rate stated by more than `TOLD` is
+    stated.
 
     Parameters
     ----------
@@ -140,6 +144,8 @@ def _timeline(
         ledger.reject(file, "repeated time", lines[rows[repeated]], _shown(times, rows, repeated))
         rows, batches = rows[batches], np.arange(len(batches))
     rate = _checked_rate(measured, rate_hz, len(rows), file, unit_is_guessed)
+    if measured is not None and rate_hz is not None:
+        say_rates({file: measured}, rate_hz, ledger)
 
     gaps = ~jumps & _is_gap(steps, usual)
     jumps |= gaps & (steps > JUMP_S)
@@ -154,6 +160,73 @@ def _timeline(
         measured_hz=measured,
         breaks=batches[1:][gaps | jumps].astype(np.int64),
     )
+
+
+def say_rates(measured: Mapping[str, float], stated_hz: float | None, ledger: Ledger) -> None:
+    """State the rates of clocks: all of them in one sentence, or where a rate was stated those that differ from it.
+
+    Parameters
+    ----------
+    measured : mapping of str to float
+        Rate of the clock of each recording, Hz.
+    stated_hz : float or None
+    ledger : Ledger
+
+    Examples
+    --------
+    >>> ledger = Ledger()
+    >>> say_rates({"a.csv": 50.0, "b.csv": 50.5, "c.csv": 49.0}, 50, ledger)
+    >>> say_rates({"a.csv": 50.0, "b.csv": 50.5}, None, ledger)
+    >>> print(*ledger.notes, sep="\\n")
+    b.csv and 1 more: the clocks run at 49 to 50.5 Hz, stated is 50 Hz
+    rate measured: 50 to 50.5 Hz in 2 recordings
+    """
+    told = {name: hz for name, hz in measured.items() if stated_hz is None or abs(hz / stated_hz - 1) > TOLD}
+    if not told:
+        return
+    low, high = min(told.values()), max(told.values())
+    span = f"{low:g} Hz" if low == high else f"{low:g} to {high:g} Hz"
+    if stated_hz is None:
+        ledger.say(f"rate measured: {span}" + ("" if low == high else f" in {len(told):,} recordings"))
+    elif len(told) == 1:
+        ledger.say(f"{next(iter(told))}: the clock runs at {span}, stated is {stated_hz:g} Hz")
+    else:
+        ledger.say(
+            f"{next(iter(told))} and {len(told) - 1:,} more: the clocks run at {span}, stated is {stated_hz:g} Hz"
+        )
+
+
+def repeated_rows(times: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Tell which rows were written twice: bool, shape (row,), True where a row equals the one before it.
+
+    A coarse clock repeats times, too, and the values of a sensor at rest. So none is taken for written twice where most
+    rows of one time differ, where the clock is coarse without them, or where values hardly ever change.
+
+    Parameters
+    ----------
+    times : ndarray of float64, shape (row,)
+    values : ndarray, shape (channel, row)
+
+    Examples
+    --------
+    >>> repeated_rows(np.array([0.0, 0.0, 1.0, 1.0]), np.array([[5, 5, 6, 6]])).tolist()
+    [False, True, False, True]
+    >>> repeated_rows(np.array([0.0, 0.0, 1.0, 1.0]), np.array([[5, 6, 7, 8]])).tolist()
+    [False, False, False, False]
+    """
+    repeated = np.zeros(len(times), dtype=bool)
+    same_time = times[1:] == times[:-1]
+    if not same_time.any():
+        return repeated
+    before, after = values[:, :-1], values[:, 1:]
+    same_values = ((before == after) | ((before != before) & (after != after))).all(axis=0)  # NaN is like NaN
+    twice = same_time & same_values
+    others = int(same_time.sum() - twice.sum())
+    is_coarse = others >= twice.sum() or others > COARSE * (len(times) - twice.sum())
+    moves = ~same_values[~same_time]
+    if not is_coarse and 2 * moves.sum() > len(moves):
+        repeated[1:] = twice
+    return repeated
 
 
 def _batches(times: np.ndarray) -> np.ndarray:

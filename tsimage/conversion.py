@@ -188,7 +188,7 @@ def _continue_or_begin(work: Path, plan: dict[str, Any], say: Callable[[str], No
     """Leave the images of the same plan in the working folder, and nothing else."""
     try:
         before = json.loads((work / PLAN).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         before = None
     made = work / MADE
     if before == plan and (made / IMAGES).is_file():

@@ -14,7 +14,7 @@ from tsimage import unfinished
 from tsimage.archives import extract
 from tsimage.catalogue import Dataset
 from tsimage.errors import UserError
-from tsimage.locating import cache_folder, entry_named, locate, reader_of, set_at, where
+from tsimage.locating import REPLACED, cache_folder, entry_named, locate, opened_at, set_at, where
 from tsimage.readers import ReadOptions
 
 _CHUNK = 2**16
@@ -31,7 +31,8 @@ def fetch(
     """Download a data set of the catalogue, check it, and unpack it.
 
     It appears under its name when everything is right; a failed or interrupted download leaves nothing. A set that is
-    here already is not downloaded again.
+    here already and complete is not downloaded again. An incomplete one stays where it is, and what is fetched into the
+    cache takes its place.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ def fetch(
     on_progress : callable, optional
         Receives the bytes that are here and the bytes in all (0 if unknown).
     check : callable, optional
-        Receives the unpacked folder and raises `UserError` if it is not the set; unless given, the set is read, and
+        Receives where the set lies and raises `UserError` if it is not the set; unless given, the set is read, and
         its rows, windows, people and classes are compared with the catalogue.
 
     Returns
@@ -58,12 +59,20 @@ def fetch(
     entry = entry_named(name)
     if not entry.formats:
         raise UserError(f"{where(entry)}: there is nothing to fetch")
-    here = locate(entry) if folder is None else set_at(folder / name, entry)
+    check = check or _check(entry)
+    output = (cache_folder() if folder is None else folder) / name
+    here = locate(entry) if folder is None else set_at(output, entry)
     if here is not None:
-        return here
+        try:
+            check(here)
+            return here
+        except UserError as error:
+            if here.is_relative_to(output):
+                raise UserError(f"{error}: remove '{output}', then fetch it again") from error
+            if entry.url is None:
+                raise
     if entry.url is None:
         raise UserError(where(entry))
-    output = (cache_folder() if folder is None else folder) / name
     with unfinished.making(output, n_bytes=0, replaceable=lambda _: False, kind="data set") as work:
         unfinished.clear(work)
         archive, made = work / f".{entry.url.rpartition('/')[2]}", work / unfinished.MADE
@@ -76,7 +85,9 @@ def fetch(
                 f"into '{output}'"
             ) from error
         archive.unlink()
-        (check or _check(entry))(made)
+        check(made)
+        if here is not None:
+            (made / REPLACED).write_text(str(here), encoding="utf-8")
     return output
 
 
@@ -211,7 +222,7 @@ def _reason(error: Exception) -> str:
 
 def _check(entry: Dataset) -> Callable[[Path], None]:
     def check(folder: Path) -> None:
-        path = set_at(folder, entry) or folder
-        entry.check(reader_of(entry, path).read(path, ReadOptions()))
+        path, reader = opened_at(entry, set_at(folder, entry) or folder)
+        entry.check(reader.read(path, ReadOptions()))
 
     return check

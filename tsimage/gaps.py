@@ -6,6 +6,7 @@ the window, where there is only one neighbour, its value is held. Neither moves 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -75,6 +76,44 @@ def fill_gaps(
             0.0 if gone.all() else np.interp(time[gone], time[~gone], x[window, channel, ~gone])
         )
     return filled, flags
+
+
+def fill_between(values: np.ndarray, breaks: Sequence[int], most: int) -> np.ndarray:
+    """Fill the gaps of a recording that are short enough, never across a break; longer ones stay.
+
+    Parameters
+    ----------
+    values : ndarray of floats, shape (channel, time)
+    breaks : sequence of int
+        Samples that do not follow the one before them.
+    most : int
+        Longest gap that is filled, in samples. At the end of a stretch, where there is only one neighbour, it is held.
+
+    Returns
+    -------
+    ndarray, shape (channel, time)
+
+    Examples
+    --------
+    >>> x = np.array([[0.0, np.nan, 2.0, np.nan, np.nan, 5.0]])
+    >>> fill_between(x, (), 1).tolist()
+    [[0.0, 1.0, 2.0, nan, nan, 5.0]]
+    """
+    filled = values.copy()
+    ends = [0, *sorted({int(b) for b in breaks} - {0, values.shape[1]}), values.shape[1]]
+    for channel, series in enumerate(values):
+        gone = np.isnan(series)
+        for start, stop in pairwise(ends):
+            missing = gone[start:stop]
+            if not missing.any() or missing.all():
+                continue
+            edges = np.flatnonzero(np.diff(np.concatenate([[False], missing, [False]])))
+            time, there = np.arange(start, stop), ~missing
+            for first, last in zip(edges[::2], edges[1::2], strict=True):
+                if last - first <= most:
+                    at = time[first:last]
+                    filled[channel, at] = np.interp(at, time[there], series[start:stop][there])
+    return filled
 
 
 def check_missing(missing: str) -> None:

@@ -75,7 +75,7 @@ def _read_journal(path: Path) -> dict[int, dict[str, Any]]:
         try:
             entry = json.loads(line)
             noted[int(entry["chunk"])] = {key: entry[key] for key in ("chunk", "start", "stop", "sha256")}
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             continue
     return noted
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 from tsimage import unfinished
@@ -15,6 +14,8 @@ from tsimage.errors import UserError, unknown
 from tsimage.readers import Reader, reader_named
 
 DATA_VARIABLE = "TSIMAGE_DATA"
+REPLACED = ".replaces"
+"""File in a fetched set that names the copy elsewhere that was found to be incomplete, which is not used any more."""
 
 
 def data_folders() -> list[Path]:
@@ -51,19 +52,32 @@ def entry_named(name: str) -> Dataset:
 def locate(entry: Dataset) -> Path | None:
     """Find a data set below TSIMAGE_DATA and the cache, without reading it.
 
+    A copy that was fetched in place of an incomplete one comes before that one.
+
     Returns
     -------
     Path or None
         A folder, an archive, or a folder inside an archive (`uea.tar.xz/uea/Epilepsy`).
     """
+    replaced = _replaced(cache_folder() / entry.name)
     for folder in data_folders():
         for place in entry.places:
             outer, _, inside = place.partition("!")
             for path in sorted(folder.glob(outer)):
                 found = set_at(path, entry)
-                if found is not None:
-                    return found / inside if inside else found
+                if found is None:
+                    continue
+                found = found / inside if inside else found
+                if str(found) != replaced:
+                    return found
     return None
+
+
+def _replaced(fetched: Path) -> str | None:
+    try:
+        return (fetched / REPLACED).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def where(entry: Dataset) -> str:
@@ -93,6 +107,17 @@ def opened(entry: Dataset) -> tuple[Path, Reader]:
     path = locate(entry)
     if path is None or not entry.formats:
         raise UserError(where(entry))
+    return opened_at(entry, path)
+
+
+def opened_at(entry: Dataset, path: Path) -> tuple[Path, Reader]:
+    """Return the data set in a folder or archive, as `opened` does.
+
+    Raises
+    ------
+    UserError
+        If its files are not those of the set.
+    """
     if entry.needs_folder and not path.is_dir():
         archive = next(p for p in (path, *path.parents) if p.is_file())
         state = f"{archive.resolve()} {archive.stat().st_size} {archive.stat().st_mtime_ns}"
@@ -104,15 +129,15 @@ def opened(entry: Dataset) -> tuple[Path, Reader]:
 
 
 def set_at(path: Path, entry: Dataset) -> Path | None:
-    """Return an archive or folder that holds the set, or None; a folder may hold the archive."""
+    """Return an archive or folder that holds the set, or None; a folder may hold the archive, if the set is not in it."""
     if path.is_file():
         return path if path.name.lower().endswith(SUFFIXES) else None
     if not path.is_dir():
         return None
-    archives = (p for p in sorted(path.iterdir()) if p.is_file() and p.name.lower().endswith(SUFFIXES))
-    proofs: Iterator[Path] = (p for p in sorted(path.rglob(entry.proof)) if p.is_file())
-    proof = next(proofs, None)
-    return next(archives, None) or (proof and (proof.parent if entry.needs_folder else path))
+    proof = next((p for p in sorted(path.rglob(entry.proof)) if p.is_file()), None)
+    if proof is not None:
+        return proof.parent if entry.needs_folder else path
+    return next((p for p in sorted(path.iterdir()) if p.is_file() and p.name.lower().endswith(SUFFIXES)), None)
 
 
 def reader_of(entry: Dataset, path: Path) -> Reader:

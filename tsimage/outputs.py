@@ -183,7 +183,7 @@ def _is_zarr(path: Path) -> bool:
     try:
         content = json.loads((path / "zarr.json").read_bytes())
         return {"tsimage", "recipe_sha256"} <= set(content["attributes"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
 

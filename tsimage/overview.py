@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tsimage.cutting import Recording
-from tsimage.datasets import Source, finished, read
+from tsimage.datasets import Source, chosen, cut_source, read
 from tsimage.errors import UserError
 from tsimage.ledger import ReadReport
 from tsimage.quality import counts
@@ -167,11 +167,13 @@ def overview(data: str | Path, options: ReadOptions) -> Overview:
     """
     source = read(data, options)
     try:
-        return Overview(source=source, windows=finished(source, dataclasses.replace(options, constant="flag")))
+        windows = cut_source(source, options)
     except UserError as error:
         if isinstance(source.content, Windows) or not source.content.recordings:
             raise
         return Overview(source=source, windows=None, why_none=str(error))
+    kept = options if options.constant == "drop" else dataclasses.replace(options, constant="flag")
+    return Overview(source=source, windows=chosen(source, windows, kept))
 
 
 def _some(names: list[str]) -> str:

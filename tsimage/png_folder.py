@@ -106,7 +106,7 @@ def _file_names(names: Iterable[str]) -> list[str]:
 def is_png_folder(path: Path) -> bool:
     try:
         content = json.loads((path / IMAGES_JSON).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(content, dict) and {"png", "recipe_sha256", "shape"} <= set(content)
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from tsimage.blocks import blocks
 from tsimage.errors import UserError, unknown
+from tsimage.units import STANDARD_GRAVITY
 from tsimage.windows import Windows
 
-STANDARD_GRAVITY = 9.80665
 FULL_SCALES = {
     "g": (2.0, 3.0, 4.0, 6.0, 8.0, 16.0),
     "m/s^2": tuple(g * STANDARD_GRAVITY for g in (2.0, 3.0, 4.0, 6.0, 8.0, 16.0)),

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from tsimage.errors import UserError, unknown
+from tsimage.units import STANDARD_GRAVITY
 
-FIXED_RANGE = {"g": 2.0, "m/s^2": 2 * 9.80665, "rad/s": 10.0, "deg/s": 573.0}
+FIXED_RANGE = {"g": 2.0, "m/s^2": 2 * STANDARD_GRAVITY, "rad/s": 10.0, "deg/s": 573.0}
 """Half-width of the fixed range that `scaling="fixed"` maps to the target range, by unit: 2 g, and 10 rad/s."""
 
 

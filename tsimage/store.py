@@ -260,7 +260,7 @@ def is_store(path: Path) -> bool:
     """Tell whether a folder is an image store: its manifest says so."""
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(manifest, dict) and {"format", "recipe_sha256", "shape"} <= set(manifest)
 
@@ -293,7 +293,7 @@ def open_store(path: str | Path) -> ImageStore:
             raise ValueError(f"{IMAGES} has shape {store.images.shape} instead of {tuple(store.manifest['shape'])}")
     except UserError:
         raise
-    except (ValueError, KeyError, TypeError, OSError, EOFError) as error:
+    except (ValueError, KeyError, TypeError, OSError, EOFError, RecursionError) as error:
         raise UserError(f"'{path}' is damaged ({error}): convert it anew") from error
     return store
 

@@ -10,14 +10,16 @@ import numpy as np
 
 from tsimage.errors import UserError
 
-GRAVITY = {"g": 1.0, "m/s^2": 9.81, "mg": 1000.0}
+STANDARD_GRAVITY = 9.80665
+"""In m/s^2."""
+GRAVITY = {"g": 1.0, "m/s^2": STANDARD_GRAVITY, "mg": 1000.0}
 """What a sensor at rest measures, by unit."""
 TOLERANCE = 0.15
 """The norm at rest may differ from gravity by this share: sensors are calibrated to a few per cent."""
 _FREE = 0.3  # below this norm there is no gravity in it, in whatever unit
 _STRETCH = 64  # samples over which rest is judged
 _UNREST = 0.25  # of the norm: its standard deviation there; 0.42 is that of a random vector without gravity
-_PER_UNIT = {"g": 9.80665, "m/s^2": 1.0, "mg": 9.80665e-3}, {"deg/s": np.pi / 180, "rad/s": 1.0}
+_PER_UNIT = {"g": STANDARD_GRAVITY, "m/s^2": 1.0, "mg": STANDARD_GRAVITY / 1000}, {"deg/s": np.pi / 180, "rad/s": 1.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +48,7 @@ class Detected:
         if np.isnan(self.norm):
             return f"{names}: no stretch without missing samples to tell the unit from"
         if self.unit:
-            return f"{names}: median norm {self.norm:.3g}, so {self.unit} (gravity is {GRAVITY[self.unit]:g})"
+            return f"{names}: median norm {self.norm:.3g}, so {self.unit} (gravity is {_rounded(self.unit)})"
         why = (
             "gravity was removed, or this is no acceleration"
             if self.norm < _FREE
@@ -181,18 +183,22 @@ def converted(values: np.ndarray, unit_from: str, unit_to: str) -> np.ndarray:
 
 def _compared(names: str, unit: str, found: Detected) -> str:
     if found.unit == unit:
-        return f"{names}: in {unit} as stated (median norm {found.norm:.3g}, gravity is {GRAVITY[unit]:g})"
+        return f"{names}: in {unit} as stated (median norm {found.norm:.3g}, gravity is {_rounded(unit)})"
     if found.unit:
         return (
             f"WARNING: {names}: stated in {unit}, but the median norm {found.norm:.3g} says {found.unit} (gravity is "
-            f"{GRAVITY[found.unit]:g}): check the unit (option units)"
+            f"{_rounded(found.unit)}): check the unit (option units)"
         )
     if not found.at_rest:
         return f"{names}: in {unit} as stated (never at rest, or without gravity, so nothing tells otherwise)"
     return (
         f"WARNING: {names}: stated in {unit}, but the median norm is {found.norm:.3g} where gravity would be "
-        f"{GRAVITY[unit]:g}: gravity was removed, or the unit is another"
+        f"{_rounded(unit)}: gravity was removed, or the unit is another"
     )
+
+
+def _rounded(unit: str) -> str:
+    return f"{round(GRAVITY[unit], 2):g}"
 
 
 def _triples(channels: Sequence[str]) -> list[list[int]]:

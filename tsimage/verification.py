@@ -64,10 +64,10 @@ def find_damage(path: Path, on_progress: Callable[[int, int], None] | None = Non
     try:
         manifest = json.loads(text)
         version, files = manifest["format"], manifest["files"]
-    except (ValueError, KeyError, TypeError):
+        intact = is_sealed(text, manifest)
+    except (ValueError, KeyError, TypeError, RecursionError):
         yield f"{MANIFEST} is not as it was written, so that nothing else can be judged"
         return
-    intact = is_sealed(text, manifest)
     if intact and version != FORMAT:
         raise UserError(f"'{path}' has store format {version}, this version reads {FORMAT}: convert it anew")
     if not intact:

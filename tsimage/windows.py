@@ -61,7 +61,7 @@ class Windows:
     subjects, recordings : ndarray of str, shape (window,)
         Who and what each window was cut from; empty where unknown.
     start, stop : ndarray of int64, shape (window,)
-        Raw samples of the recording that the window holds, `stop` excluded.
+        Samples of the recording that the window holds, `stop` excluded, at `rate_hz`: raw ones unless it was resampled.
     ids : ndarray of str, shape (window,)
         Unique; the key that matches views, cached logits and labels.
     split : ndarray of {"train", "test"} or None, shape (window,)
@@ -326,6 +326,8 @@ _UNSEEN = ("name", "cut_report", "read_report", "flags")  # by training
 def matching(what: str, patterns: Sequence[str], names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names that equal or match one of the shell-style patterns, in the order of the patterns.
 
+    Matches of one pattern keep their own order, but those that differ only in a final x, y or z come in the order x, y, z.
+
     Raises
     ------
     UserError
@@ -335,6 +337,8 @@ def matching(what: str, patterns: Sequence[str], names: tuple[str, ...]) -> tupl
     --------
     >>> matching("channel", ["acc*"], ("acc-x", "acc-y", "gyro-x"))
     ('acc-x', 'acc-y')
+    >>> matching("channel", ["acc*"], ("acc-z", "acc-y", "acc-x")), matching("channel", ["z", "x"], ("x", "y", "z"))
+    (('acc-x', 'acc-y', 'acc-z'), ('z', 'x'))
     """
 
     def fits(name: str, pattern: str) -> bool:
@@ -343,4 +347,15 @@ def matching(what: str, patterns: Sequence[str], names: tuple[str, ...]) -> tupl
     for pattern in patterns:
         if not any(fits(name, pattern) for name in names):
             raise unknown(what, pattern, names)
-    return tuple(dict.fromkeys(name for pattern in patterns for name in names if fits(name, pattern)))
+    found = ([name for name in names if fits(name, pattern)] for pattern in patterns)
+    return tuple(dict.fromkeys(name for matches in found for name in _axes_in_order(matches)))
+
+
+def _axes_in_order(names: list[str]) -> list[str]:
+    """Put names that differ only in a final x, y or z in this order, each into the place of another."""
+    axes: dict[str, list[str]] = {}
+    for name in names:
+        if name[-1:].lower() in ("x", "y", "z"):
+            axes.setdefault(name[:-1], []).append(name)
+    inorder = {stem: iter(sorted(group, key=lambda name: name[-1].lower())) for stem, group in axes.items()}
+    return [next(inorder[name[:-1]]) if name[-1:].lower() in ("x", "y", "z") else name for name in names]

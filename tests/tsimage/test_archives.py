@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tsimage import UserError, archives
 from tsimage.archive_limits import FREE_BYTES
-from tsimage.archives import extract, files_of, is_archive
+from tsimage.archives import extract, files_of, is_archive, names_of
 from tsimage.tars import MAX_DICTIONARY_BYTES
 
 FRESH = "get a fresh copy from its source"
@@ -583,3 +583,36 @@ def test_a_set_inside_an_archive_of_many(data_dir):
     for part in ("TRAIN", "TEST"):
         sample = data_dir / "ucr20" / "original-sample" / f"GunPoint_{part}.tsv"
         assert files[f"GunPoint_{part}.tsv"]() == sample.read_bytes()
+
+
+def test_a_member_of_a_zip_that_lies_before_its_beginning_is_damage(tmp_path):
+    path = write_zip(tmp_path / "a.zip", ("a.txt", b"1"))
+    content = bytearray(path.read_bytes())
+    at = content.rindex(b"PK\5\6")
+    content[at + 16 : at + 20] = struct.pack("<I", 2**31)  # offset of the directory
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="it is damaged"):
+        read(path)
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.xz"])
+def test_names_are_those_of_the_files(suffix, tmp_path, monkeypatch):
+    path = write(tmp_path, suffix)
+    for suffixes in ((), (".txt",), (".csv",), (".dat",)):
+        assert names_of(path, suffixes) == list(files_of(path, suffixes))
+    assert names_of(path / "set", (".txt",)) == list(files_of(path / "set", (".txt",)))
+    if suffix != ".zip":
+        monkeypatch.setattr(archives, "tar_members", None)  # it is not read again,
+        assert names_of(path) == sorted(CONTENT)
+        monkeypatch.undo()
+        write_tar(path, member("other.txt"), suffix=suffix)  # unless it is another
+        os.utime(path, ns=(1, 1))
+        assert names_of(path) == ["other.txt"]
+
+
+def test_names_of_a_bomb_are_refused_each_time(tmp_path):
+    path = write_tar(tmp_path / "a.tar.gz", member("a.txt", bytes(FREE_BYTES + 1)), suffix=".tar.gz")
+    for _ in range(2):
+        with pytest.raises(UserError, match="unpacks to more than"):
+            names_of(path)
+    assert names_of(tmp_path, (".gz",)) == ["a.tar.gz"]

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tsimage
-from tsimage.clock import timeline
+from tsimage.clock import repeated_rows, timeline
 from tsimage.ledger import Ledger
 
 
@@ -287,6 +287,22 @@ def test_a_rate_that_the_clock_contradicts_is_refused(says):
         read(np.arange(50) / 100, rate_hz=50)
     assert read(np.arange(50) / 51, rate_hz=50)[0].rate_hz == 50
     assert read(np.arange(50) / 51, rate_hz=50)[0].measured_hz == 51
+
+
+def test_a_clock_that_differs_from_the_rate_stated_is_stated():
+    assert read(np.arange(50) / 51, rate_hz=50)[1].notes == ["f: the clock runs at 51 Hz, stated is 50 Hz"]
+    assert read(np.arange(50) / 50.2, rate_hz=50)[1].notes == []  # 0.4 %
+    assert read(np.arange(50) / 51)[1].notes == []
+
+
+def test_rows_with_one_missing_value_can_be_written_twice():
+    values = np.array([[1, 1, 2, 2, 3], [np.nan, np.nan, 5, 5, 6]])
+    times = np.array([0.0, 0, 1, 1, 2])
+    assert repeated_rows(times, values).tolist() == [False, True, False, True, False]
+    values[1, 3] = 7
+    assert repeated_rows(times, values).tolist() == [False] * 5  # half of the repeated times are other samples
+    assert repeated_rows(times, np.zeros((2, 5))).tolist() == [False] * 5
+    assert repeated_rows(np.zeros(0), np.zeros((2, 0))).tolist() == []
 
 
 def test_a_slow_clock_is_believed_only_in_a_stated_unit(says):

@@ -168,3 +168,59 @@ def test_a_constant_channel_that_is_not_read_does_not_matter(with_constant):
 def test_a_word_for_missing_samples_is_looked_at_even_where_none_is_missing(says):
     with says("unknown missing 'drop': Valid: raise, mask, the longest gap to fill, as 10 (samples) or 0.2s"):
         ReadOptions(missing="drop")
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Write a table of 100 rows at 50 Hz, `ax` counting rows; returns a function that takes lost rows and a factor."""
+
+    def write(lost=(), factor=1.0):
+        rows = [f"{i / 50},{'' if i in lost else factor * i},{factor * 0.1 * (i % 3)},walk" for i in range(100)]
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / "in" / "a.csv").write_text("t,ax,ay,what\n" + "\n".join(rows) + "\n")
+        return tmp_path / "in"
+
+    return write
+
+
+COLUMNS = {"time": "t", "channels": ("ax", "ay"), "label": "what", "units": "g"}
+
+
+def test_gaps_are_filled_along_the_recording_wherever_the_cut_falls(table, says):
+    short = tsimage.load(table(range(36, 46)), **COLUMNS, window="20", missing="0.2s")
+    np.testing.assert_allclose(short.values[:, 0].ravel(), np.arange(100), rtol=1e-6)
+    assert short.gaps[:, 0].tolist() == [False, True, True, False, False]
+    with says(
+        "window 'a:20-40', channel 'ax' lies in a gap of more than 10 missing samples: leave the window out, allow longer gaps, "
+        "or mask them"
+    ):
+        tsimage.load(table(range(31, 49)), **COLUMNS, window="20", missing="0.2s")
+    long = tsimage.load(table(range(31, 49)), **COLUMNS, window="20", missing="0.36s")
+    np.testing.assert_allclose(long.values[:, 0].ravel(), np.arange(100), rtol=1e-6)
+
+
+def test_thousandths_of_g_become_g(table):
+    windows = tsimage.load(table(factor=1000), **COLUMNS | {"units": "mg"}, window="50")
+    expected = tsimage.load(table(), **COLUMNS, window="50")
+    assert windows.units == ("g", "g")
+    np.testing.assert_allclose(windows.values, expected.values, rtol=1e-6)
+    assert "ax, ay: converted from mg to g" in windows.read_report.notes
+
+
+def test_files_of_a_folder_that_are_not_read_are_named(table):
+    folder = table()
+    (folder / "b.csv.gz").write_bytes(b"")
+    (folder / "c.dat").write_bytes(b"")
+    notes = tsimage.load(folder, **COLUMNS, window="50").read_report.notes
+    assert "Not read, because the table reader does not take them: b.csv.gz, c.dat" in notes
+
+
+def test_a_resampled_set_says_from_which_rate(table):
+    windows = tsimage.load(table(), **COLUMNS, window="1s", resample=25.0)
+    assert (windows.rate_hz, windows.length) == (25.0, 25)
+    assert "Resampled from 50 to 25 Hz; windows and flags are of what came out" in windows.read_report.notes
+
+
+def test_a_flag_that_does_not_exist_is_refused_before_anything_is_read():
+    with pytest.raises(tsimage.UserError, match="unknown quality flag 'stuk': did you mean 'stuck'"):
+        ReadOptions(without=("stuk",))

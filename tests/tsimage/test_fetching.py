@@ -16,6 +16,7 @@ import pytest
 from tsimage import UserError
 from tsimage.catalogue import ENTRIES, Contents
 from tsimage.fetching import download, fetch
+from tsimage.locating import locate
 from tsimage.readers import ReadOptions
 from tsimage.readers.hapt import READER
 
@@ -124,6 +125,54 @@ def test_a_set_that_is_here_is_not_downloaded_again(serve, cache, tmp_path):
     assert fetch("made", tmp_path / "elsewhere") == tmp_path / "elsewhere" / "made"
     serve("none.zip")
     assert fetch("made", tmp_path / "elsewhere") == tmp_path / "elsewhere" / "made"
+
+
+def made_of_two(folder, n_rows):
+    """Make the HAPT set of `hapt_folder` with fewer rows in each recording."""
+    (folder / "Raw-Data").mkdir(parents=True)
+    for part in ("train", "test"):
+        (folder / f"subject_id_{part}.txt").write_text(f"{1 + (part == 'test')}\n")
+    (folder / "activity_labels.txt").write_text("1 WALKING\n2 SITTING\n")
+    (folder / "Raw-Data" / "labels.txt").write_text("1 1 2 1 2\n2 2 1 1 2\n")
+    for sensor, recording in ((s, r) for s in ("acc", "gyro") for r in ("exp01_user01", "exp02_user02")):
+        (folder / "Raw-Data" / f"{sensor}_{recording}.txt").write_text("0 1 2\n" * n_rows)
+
+
+@pytest.mark.parametrize("n_rows", [19, 20])
+def test_a_copy_that_is_not_complete_does_not_count_as_here(n_rows, serve, cache, tmp_path, monkeypatch):
+    serve()
+    monkeypatch.setenv("TSIMAGE_DATA", str(tmp_path / "data"))
+    copy = tmp_path / "data" / "made"
+    made_of_two(copy, n_rows)
+    assert locate(ENTRIES["made"]) == copy
+    best = cache / "made" if n_rows == 19 else copy
+    assert fetch("made") == best
+    assert locate(ENTRIES["made"]) == best
+    serve("none.zip")
+    assert fetch("made") == best
+    assert (copy / "Raw-Data").exists()
+
+
+def test_an_incomplete_copy_where_the_set_belongs_is_told(serve, cache, tmp_path, says):
+    serve()
+    made_of_two(tmp_path / "folder" / "made", 19)
+    reason = (
+        "data set 'made' has 38 rows, expected are 40: it is not complete, or not the published one; get a fresh copy"
+    )
+    page = "https://archive.ics.uci.edu/dataset/341"
+    with says(f"{reason} from {page}: remove '{tmp_path / 'folder' / 'made'}', then fetch it again"):
+        fetch("made", tmp_path / "folder")
+
+
+def test_an_incomplete_copy_of_what_cannot_be_fetched_is_told(serve, tmp_path, monkeypatch, says):
+    serve(url=None)
+    monkeypatch.setenv("TSIMAGE_DATA", str(tmp_path / "data"))
+    made_of_two(tmp_path / "data" / "made", 19)
+    reason = (
+        "data set 'made' has 38 rows, expected are 40: it is not complete, or not the published one; get a fresh copy"
+    )
+    with says(f"{reason} from https://archive.ics.uci.edu/dataset/341"):
+        fetch("made")
 
 
 def refusal(cache, reason):

@@ -71,6 +71,21 @@ def test_a_set_lies_in_a_folder_an_archive_or_an_archive_in_a_folder(data, hapt_
     assert sum(r.values.shape[1] for r in reader.read(path, ReadOptions()).recordings) == 40
 
 
+def test_an_archive_does_not_hide_the_unpacked_set(data, hapt_folder):
+    hapt_folder.rename(data / "hapt")
+    (data / "hapt" / "notes.zip").write_bytes(b"of something else")
+    assert locate(ENTRIES["hapt"]) == data / "hapt"
+    path, reader = opened(ENTRIES["hapt"])
+    assert len(reader.read(path, ReadOptions()).recordings) == 2
+
+
+def test_a_part_of_uci_har_says_what_is_missing(data_dir, monkeypatch):
+    monkeypatch.setenv("TSIMAGE_DATA", str(data_dir))
+    path, reader = opened(ENTRIES["uci-har"])
+    missing = ENTRIES["uci-har"].missing(reader.read(path, ReadOptions()))
+    assert missing == "not complete: 2,947 of 10,299 windows"
+
+
 def test_a_set_that_is_not_here_says_how_to_get_it(data, cache, monkeypatch, says):
     text = (
         "data set 'hapt' is not here: run tsimage fetch hapt (79.6 MB), or get it from "
@@ -143,3 +158,5 @@ def test_sets_that_lack_rows_are_told(data_dir, monkeypatch):
     path, reader = opened(ENTRIES["ucr-yoga"])
     with pytest.raises(UserError, match="data set 'ucr-yoga' has 300 windows, expected are 3,300: it is not complete"):
         ENTRIES["ucr-yoga"].check(reader.read(path, ReadOptions()))
+    missing = ENTRIES["ucr-yoga"].missing(reader.read(path, ReadOptions()))
+    assert missing == "not complete: 300 of 3,300 windows"

@@ -199,8 +199,8 @@ def test_missing_samples_of_a_table_are_refused_filled_or_masked(gappy, tmp_path
     assert (rejected.rows_kept, rejected.counts("rejected")) == (33, {"missing value": 7})
     assert [line for _, line, treatment, _ in rejected.rows() if treatment == "rejected"][:2] == [6, 7]
     with says(
-        "window 'walk:20-40', channel 'ay' misses 5 samples in a row where gaps up to 4 are filled: leave the window out, "
-        "allow longer gaps, or mask them"
+        "window 'walk:20-40', channel 'ay' lies in a gap of more than 4 missing samples: leave the window out, allow longer "
+        "gaps, or mask them"
     ):
         tsimage.load(gappy, **READ, missing="0.2s")
     filled = tsimage.load(gappy, **READ, missing="0.25s")

@@ -108,3 +108,11 @@ def test_the_samples_equal_their_copies(data_dir):
         np.testing.assert_array_equal(windows.values, copy[f"{name}/X_train"].reshape(windows.values.shape))
         labels = [windows.class_names[i] for i in windows.labels]
         assert labels == copy[f"{name}/y_train"].astype(str).tolist()
+
+
+def test_a_set_has_no_million_classes(tmp_path, says):
+    names = ",".join(f"c{i}" for i in range(10_001))
+    path = tmp_path / "a.arff"
+    path.write_text(f"@relation a\n@attribute x numeric\n@attribute c {{{names}}}\n@data\n1,c7\n")
+    with says("a.arff: the header lists 10,001 classes, allowed are 10,000: this is no set for classification"):
+        READER.read(path, ReadOptions())

@@ -202,3 +202,12 @@ def test_single_blanks_joins_what_split_parts(text):
 )
 def test_prose_is_no_table(text, is_one):
     assert is_table(text.encode("latin-1")) == is_one
+
+
+def test_overlong_lines_are_rejected_and_the_rest_is_read():
+    content = b"x,y\n1,a\n" + b'3,"' * 400_000 + b"\n2,b\n" + b"," * (1 << 21)
+    sieve = Sieve("a.csv")
+    rows = delimited_rows(content, dialect_of(content, "a.csv"), ["x", "y"], ["y"], sieve)
+    assert rows.columns["x"].tolist() == [1, 2]
+    assert rows.lines.tolist() == [2, 4]
+    assert (rows.n_read, sieve.count("overlong line")) == (4, 2)

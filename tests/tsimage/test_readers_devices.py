@@ -1,5 +1,6 @@
 import importlib.util
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -7,7 +8,9 @@ import pytest
 from experiments.device_writers import bin_header, bin_page, bin_pages, cwa_block, cwa_blocks, cwa_header
 from tsimage.cutting import Segment, cut
 from tsimage.errors import UserError
-from tsimage.readers import ReadOptions
+from tsimage.ledger import Ledger
+from tsimage.readers import ReadOptions, device_files
+from tsimage.readers.device_files import copy_cwa
 from tsimage.readers.devices import READER
 
 needs_decoder = pytest.mark.skipif(
@@ -43,6 +46,9 @@ class TestGeneActiv:
         assert (recording.id, recording.subject, recording.rate_hz) == ("walk", "0042", 50)
         assert (recording.channels, recording.units) == (("acc-x", "acc-y", "acc-z"), ("g", "g", "g"))
         assert (recording.segments, recording.breaks, found.class_names) == ((), (), ())
+        stated = read("walk.bin", bin_header(4) + "".join(bin_pages(raw)), units="m/s^2").recordings[0]
+        assert stated.units == ("m/s^2",) * 3
+        assert "units" in READER.options
         assert str(found.report) == (
             "Read 1,200 rows: kept 1,200, rejected 0\n"
             "walk.bin has no labels: windows need walk.labels.csv beside it, with the columns start, stop and label"
@@ -250,6 +256,10 @@ class TestLabels:
             ("start,end,label\n1,2,a\n", "column stop is missing: it needs start, stop and label"),
             ("start,stop,label\n", "there are no stretches in it: fill it or remove it"),
             ("start,stop,label\n1,2,\n", "line 2: the label is empty: fill it or remove the line"),
+            ("start,stop,label\n\n1,2,a\n3,4,\n", "line 4: the label is empty: fill it or remove the line"),
+            ("start,stop,label\n1,2,a\n1,2,a" + ",2" * 5000, "line 3: it has 5003 fields under 3 names: mend it"),
+            ("start,stop,stop,label\n1,2,3,a\n", "column stop is missing: it needs start, stop and label"),
+            ("", "column start and stop and label is missing: it needs start, stop and label"),
             ("start,stop,label\n2,2,a\n", "line 2: stop must be later than start: mend it"),
             (
                 "start,stop,label\n5,9,a\n1,6,b\n",
@@ -331,3 +341,15 @@ def test_other_files(tmp_path, says):
     path.write_text("x\n1\n")
     with says(f"{path}: '.csv' is no device file: allowed are .bin (GENEActiv) and .cwa (Axivity)"):
         READER.read(path, ReadOptions())
+
+
+def test_an_axivity_file_takes_no_more_memory_than_it_has_bytes(tmp_path, raw, monkeypatch):
+    path = tmp_path / "walk.cwa"
+    path.write_bytes(cwa_header() + b"".join(cwa_blocks(raw)))
+    tracemalloc.start()
+    copy_cwa(path, "walk.cwa", tmp_path / "copy.cwa", Ledger())
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+    monkeypatch.setattr(device_files, "MAX_BYTES", 1000)
+    with pytest.raises(UserError, match=r"longer than 1,000 bytes, which the decoder cannot read: cut it in parts"):
+        copy_cwa(path, "walk.cwa", tmp_path / "copy.cwa", Ledger())

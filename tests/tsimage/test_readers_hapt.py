@@ -212,7 +212,7 @@ def test_experiments_that_no_label_names_are_said(hapt_folder):
 
 def test_every_row_of_the_real_set_is_kept(hapt):
     assert (hapt.read_report.rows_read, hapt.read_report.faults) == (1_122_772, ())
-    assert hapt.read_report.notes == ("acc-x, acc-y, acc-z: in g as stated (median norm 1.03, gravity is 1)",)
+    assert hapt.read_report.notes == ("acc-x, acc-y, acc-z: in g as stated (median norm 1.02, gravity is 1)",)
 
 
 @pytest.mark.parametrize(
@@ -275,3 +275,15 @@ def test_options_of_tables_are_refused(hapt_folder, says):
 def test_a_folder_that_holds_other_files_too_is_still_recognised(hapt_folder):
     shutil.copy(hapt_folder / "activity_labels.txt", hapt_folder / "notes.txt")
     assert len(small(hapt_folder)) == 4
+
+
+def test_the_unit_can_be_stated(hapt_folder):
+    assert small(hapt_folder, units=("m/s^2",) * 3 + ("deg/s",) * 3).units == ("m/s^2",) * 3 + ("deg/s",) * 3
+
+
+def test_an_archive_of_something_else_is_not_accepted(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.csv", "x,y\n1,2\n")
+    assert not READER.accepts(tmp_path / "a.zip")
+    (tmp_path / "b.tar.xz").write_bytes(b"damaged")
+    assert READER.accepts(tmp_path / "b.tar.xz")  # it says what is wrong with it

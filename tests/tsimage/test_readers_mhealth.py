@@ -139,3 +139,9 @@ def test_a_file_without_a_usable_line_says_why(log, says):
         "the columns are the right ones"
     ):
         read_mhealth(log, ReadOptions())
+
+
+def test_the_unit_can_be_stated(log):
+    (recording,) = read_mhealth(log, ReadOptions(units=("g", *UNITS[1:]))).recordings
+    assert recording.units == ("g", *UNITS[1:])
+    assert "units" in READER.options

@@ -1,3 +1,7 @@
+import io
+import os
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -181,3 +185,123 @@ def test_options_of_recordings_are_refused(npz, says):
         "allowed here: channels, classes, constant, format, missing, rate, units, without"
     ):
         tsimage.load(path, window="128", overlap=0.5)
+
+
+def written(path, header, content=b"", version=b"\x01\x00"):
+    """An .npz whose X.npy has this header, and a sound y."""
+    head = header.ljust(118).encode("latin-1") + b"\n"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("X.npy", b"\x93NUMPY" + version + len(head).to_bytes(2, "little") + head + content)
+        out = io.BytesIO()
+        np.save(out, np.arange(4))
+        archive.writestr("y.npy", out.getvalue())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        (
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,)}",
+            "an array of shape (1000000000000,) and",
+        ),
+        (
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (-1, -2)}",
+            "an array of shape (-1, -2) and type float32 is not",
+        ),
+        (
+            "{'descr': '<M8[s]', 'fortran_order': False, 'shape': (1,)}",
+            "an array of type datetime64[s], which are neither",
+        ),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (1,", ""),  # in the words of Python's tokenizer
+        ("(" * 100, ""),
+    ],
+)
+def test_a_header_is_held_against_what_is_there(tmp_path, header, reason):
+    path = written(tmp_path / "a.npz", header, bytes(8))
+    with pytest.raises(tsimage.UserError) as caught:
+        tsimage.load(path)
+    assert str(caught.value).startswith(f"{path}: not a readable .npz file ({reason}")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_array_of_another_format_is_refused(tmp_path, says):
+    path = written(tmp_path / "a.npz", "{}", version=b"\x09\x00")
+    with says(f"{path}: not a readable .npz file (an array of format (9, 0)): write it anew with numpy.savez"):
+        tsimage.load(path)
+
+
+@pytest.mark.parametrize("code", [0x110000, 0xD800])
+def test_text_of_what_are_no_characters_is_refused(tmp_path, npz, says, code):
+    path = npz(X=X, y=np.array([code, 65, 66, 67], dtype="<u4").view("<U1"))
+    with says(
+        f"{path}: not a readable .npz file (an array of text holds what are no characters): write it anew with numpy.savez"
+    ):
+        tsimage.load(path)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    np.save(folder / "X.npy", X)
+    np.save(folder / "y.npy", np.array([code, 65, 66, 67], dtype=">u4").view(">U1"))
+    with pytest.raises(tsimage.UserError, match="no characters"):
+        tsimage.load(folder)
+
+
+def test_text_of_the_other_byte_order_is_read(npz):
+    windows = tsimage.load(npz(X=X, y=np.array(["sit", "walk", "sit", "lie"]).astype(">U4")))
+    assert windows.class_names == ("lie", "sit", "walk")
+
+
+def test_a_file_beside_the_arrays_is_left_alone(npz):
+    path = npz(X=X, y=np.arange(4))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("notes.txt", "how it was made")
+    assert len(tsimage.load(path)) == 4
+
+
+def test_what_unpacks_to_too_much_is_refused(npz, says, tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, X=np.zeros((5, 2, 3)), y=np.arange(5), other=np.zeros(9 * 2**20))
+    with pytest.raises(tsimage.UserError) as caught:
+        tsimage.load(path)
+    assert str(caught.value).startswith(f"{path}: not a readable .npz file (it unpacks to 75,")
+    assert str(caught.value).endswith("allowed are 67,108,864): write it anew with numpy.savez")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"y": np.array([1e300, 1, 2, 3])}, "label 1e+300 is no class: give whole numbers or text"),
+        ({"y": np.array([b"\xff", b"a", b"b", b"c"])}, "labels holds bytes that are no UTF-8: store text"),
+        ({"start": np.array([0.5, 1, 2, 3])}, "start 0.5 is no sample: give whole numbers"),
+        ({"start": np.array(["a", "b", "c", "d"])}, "start a is no sample: give whole numbers"),
+        ({"stop": np.array([np.nan, 1, 2, 3])}, "stop nan is no sample: give whole numbers"),
+        ({"channels": np.array("xy")}, "channels has shape (): give a list of names"),
+        ({"class_names": np.array([["a", "b"]])}, "class_names has shape (1, 2): give a list of names"),
+        ({"name": np.array(["a", "b"])}, "name has shape (2,): give one text"),
+        (
+            {"gaps": np.zeros(4, dtype=bool)},
+            "gaps of shape (4,) and type bool are none: give true or false per window and channel",
+        ),
+        (
+            {"X": np.zeros((0, 2, 3)), "y": np.zeros(0)},
+            "values of shape (0, 2, 3) and type float64 are no windows: give numbers of shape (window, channel, time)",
+        ),
+    ],
+)
+def test_arrays_that_are_not_what_they_should_be(npz, says, arrays, said):
+    path = npz(**{"X": X, "y": np.arange(4), **arrays})
+    with says(f"{path}: {said}"):
+        tsimage.load(path)
+
+
+def test_whole_numbers_stored_as_floats_are_samples(npz):
+    windows = tsimage.load(npz(X=X, y=np.arange(4), start=np.array([0.0, 3, 6, 9])))
+    assert windows.stop.tolist() == [3, 6, 9, 12]
+    assert windows.stop.dtype == np.int64
+
+
+def test_a_pipe_among_the_arrays_is_left_alone(tmp_path, says):
+    np.save(tmp_path / "y.npy", np.arange(4))
+    os.mkfifo(tmp_path / "X.npy")
+    with says(f"{tmp_path}: there is no array values (or X): it holds y"):
+        tsimage.load(tmp_path, format="npy")

@@ -204,3 +204,20 @@ def test_no_usable_row_says_why(folder, says):
         "the columns are the right ones"
     ):
         read_pamap2(folder, ReadOptions())
+
+
+def test_parts_of_one_person_are_one_person(folder):
+    (folder / "Protocol" / "subject101.part2.dat").write_text("".join(line(t, 1) for t in range(6)))
+    read = read_pamap2(folder, ReadOptions())
+    assert [(r.id, r.subject) for r in read.recordings] == [
+        ("Protocol/subject101", "subject101"),
+        ("Protocol/subject101.part2", "subject101"),
+    ]
+
+
+def test_the_unit_can_be_stated(folder, says):
+    (recording,) = read_pamap2(folder, ReadOptions(channels=("hand-acc-*",), units="g")).recordings
+    assert recording.units == ("g",) * 3
+    with says("2 units for 3 channels: give one for all or one for each"):
+        read_pamap2(folder, ReadOptions(channels=("hand-acc-*",), units=("g", "g")))
+    assert "units" in READER.options

@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -114,7 +117,16 @@ def test_hidden_tables_are_no_recordings(csv, tmp_path):
 
 def test_channels_of_a_table_are_chosen_by_pattern_in_the_order_asked(csv):
     path = csv("ay,ax,gx,y", "1,2,3,a", "4,5,6,a")
-    assert tsimage.load(path, **READ | {"channels": ("g*", "a*")}).channels == ("gx", "ay", "ax")
+    assert tsimage.load(path, **READ | {"channels": ("g*", "a*")}).channels == ("gx", "ax", "ay")
+    assert tsimage.load(path, **READ | {"channels": ("gx", "ay", "ax")}).channels == ("gx", "ay", "ax")
+
+
+def test_axes_of_one_pattern_come_as_x_y_z_with_their_values(csv):
+    path = csv("acc-z,t,acc-y,temp,acc-x,y", "3,0,2,9,1,a", "6,1,5,8,4,a")
+    windows = tsimage.load(path, **READ | {"channels": "acc-*"})
+    assert windows.channels == ("acc-x", "acc-y", "acc-z")
+    assert windows.values.tolist() == [[[1, 4], [2, 5], [3, 6]]]
+    assert tsimage.load(path, **READ | {"channels": "*"}).channels == ("acc-x", "t", "acc-y", "temp", "acc-z")
 
 
 def test_a_recording_column_alone_leaves_the_subject_unknown(csv):
@@ -338,10 +350,115 @@ def test_without_time_a_row_left_out_is_a_break(csv):
     assert seen(windows) == [("a:0-2", "a", [0, 1]), ("a:2-4", "a", [3, 4]), ("a:4-6", "a", [7, 8])]
 
 
-def test_with_time_the_time_tells_whether_a_row_left_out_is_a_break(csv):
-    # the sampling never stopped: the malformed line was one too many
-    path = csv("t,x,y", "0,0,a", "1,1,a", "1,oops,a", "2,2,a", "3,3,a")
-    assert seen(tsimage.load(path, **TIMED | {"window": "4"})) == [("a:0-4", "a", [0, 1, 2, 3])]
+@pytest.mark.parametrize(("row", "breaks"), [("1,oops,a", True), ("1,5", True), ("", False), ("1,1,a", False)])
+def test_with_time_too_a_row_left_out_is_a_break_unless_it_only_repeats_or_is_empty(csv, row, breaks):
+    path = csv("t,x,y", "0,0,a", "1,1,a", row, "2,2,a", "3,3,a")
+    whole = [("a:0-2", "a", [0, 1]), ("a:2-4", "a", [2, 3])]
+    windows = tsimage.load(path, **TIMED)
+    assert (seen(windows), windows.read_report.rows_rejected) == (whole, 1)
+    if breaks:
+        with pytest.raises(tsimage.UserError, match="has 2 samples"):
+            tsimage.load(path, **TIMED | {"window": "3"})
+    else:
+        assert len(tsimage.load(path, **TIMED | {"window": "4"})) == 1
+
+
+def assert_no_window_bridges(windows, sample):
+    assert len(windows) > 2
+    assert not ((windows.start < sample) & (windows.stop > sample)).any()
+
+
+def test_no_window_bridges_a_row_left_out_though_a_coarse_clock_shows_no_gap(csv):
+    rows = [f"{k // 50},{k},a" for k in range(400)]
+    rows[110] = "2,oops,a"
+    windows = tsimage.load(csv("t,x,y", *rows), **TIMED | {"window": "20"}, rate=50)
+    assert windows.read_report.counts() == {"coarse clock": 391, "no number": 1}
+    assert_no_window_bridges(windows, 110)
+    assert windows.values[windows.start == 110, 0, 0].tolist() == [111]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_window_bridges_a_row_left_out_though_jitter_hides_the_gap(csv, seed):
+    times = np.arange(200) / 50 + np.random.default_rng(seed).uniform(-0.008, 0.008, 200)
+    rows = [f"{t:.4f},{k},a" for k, t in enumerate(times)]
+    rows[110] = f"{times[110]:.4f},oops,a"
+    windows = tsimage.load(csv("t,x,y", *rows), **TIMED | {"window": "20"}, rate=50)
+    assert windows.read_report.counts("rejected") == {"no number": 1}
+    assert_no_window_bridges(windows, 110)
+
+
+def test_rows_left_out_break_the_recording_that_they_stand_in(csv):
+    rows = [f"{k},{k},a,{who}" for who in "pq" for k in range(6)]
+    rows[8] = "2,oops,a,q"
+    windows = tsimage.load(csv("t,x,y,who", *rows), **TIMED | {"window": "3"}, subject="who")
+    assert [i for i, _, _ in seen(windows)] == ["a/p:0-3", "a/p:3-6", "a/q:2-5"]
+
+
+def test_rows_written_twice_count_once(csv):
+    rows = [f"{k / 50:.2f},{k % 7},a" for k in range(200) for _ in range(2)]
+    windows = tsimage.load(csv("t,x,y", *rows), **TIMED | {"window": "100"})
+    assert windows.read_report.counts() == {"repeated row": 200}
+    assert rejected(windows)[:2] == [("a.csv", 3, "repeated row"), ("a.csv", 5, "repeated row")]
+    assert (windows.rate_hz, windows.read_report.rows_kept) == (50, 200)
+    assert windows.values[:, 0].tolist() == [[k % 7 for k in range(100)], [k % 7 for k in range(100, 200)]]
+
+
+def test_rows_of_two_people_written_twice_are_held_against_those_of_the_same_one(csv):
+    rows = [f"{k},{k + (who == 'q')},a,{who}" for k in range(4) for who in "pqpq"]
+    windows = tsimage.load(csv("t,x,y,who", *rows), **TIMED, subject="who")
+    assert windows.read_report.counts() == {"repeated row": 8}
+    assert [x for _, _, x in seen(windows)] == [[0, 1], [2, 3], [1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize("still", [range(0), range(100, 300), range(400)])
+def test_equal_samples_of_a_coarse_clock_are_no_rows_written_twice(csv, still):
+    rows = [f"{k // 50},{0 if k in still else k},a" for k in range(400)]
+    windows = tsimage.load(csv("t,x,y", *rows), **TIMED | {"window": "100"}, constant="flag")
+    assert windows.read_report.counts() == {"coarse clock": 392}
+    assert (windows.rate_hz, len(windows)) == (50, 4)
+
+
+def test_measured_rates_are_stated_in_one_sentence(csv, tmp_path):
+    def notes(**options):
+        return [n for n in tsimage.load(tmp_path / "set", **TIMED, **options).read_report.notes if "Hz" in n]
+
+    for name, hz in {"p": 50, "q": 50.5, "r": 49}.items():
+        csv("t,x,y", *[f"{k / hz:.6f},{k},a" for k in range(100)], name=f"set/{name}.csv")
+    assert notes(rate=50) == ["q and 1 more: the clocks run at 49 to 50.5 Hz, stated is 50 Hz"]
+    for name in "qr":
+        (tmp_path / "set" / f"{name}.csv").unlink()
+    assert notes(rate=50) == []
+    assert notes() == ["rate measured: 50 Hz"]
+    assert notes(rate=49) == ["p: the clock runs at 50 Hz, stated is 49 Hz"]
+
+
+def test_rows_of_two_people_that_alternate_need_a_time(csv, says):
+    rows = [f"{k},{k},a,{who}" for k in range(6) for who in "pq"]
+    path = csv("t,x,y,who", *rows)
+    alternate = (
+        "the rows of its 2 recordings alternate, and without a time column only rows that are neighbours follow one another: "
+        "name the time column, or sort the rows by recording"
+    )
+    with says(f"{path}: {alternate}"):
+        tsimage.load(path, **READ, subject="who")
+    assert len(tsimage.load(path, **TIMED, subject="who")) == 6
+    some = tsimage.load(csv("t,x,y,who", *rows, "6,6,a,q", "7,7,a,q"), **READ, subject="who")
+    assert f"a.csv: {alternate}" in some.read_report.notes
+    assert [x for _, _, x in seen(some)] == [[5, 6]]
+
+
+def test_rows_of_two_people_one_after_the_other_are_not_said_to_alternate(csv):
+    rows = [f"{k},a,{who}" for who in "pq" for k in range(6)]
+    windows = tsimage.load(csv("x,y,who", *rows), **READ, subject="who")
+    assert not any("alternate" in note for note in windows.read_report.notes)
+
+
+@pytest.mark.parametrize("label", ["0.5", "2", "10"])
+def test_class_names_that_are_numbers_sort_by_size(csv, label):
+    windows = tsimage.load(
+        csv("x,y", "0,10", "1,10", "0,2", "1,2", "0,0.5", "1,0.5", f"0,{label}", f"1,{label}"), **READ
+    )
+    assert windows.class_names == ("0.5", "2", "10")
 
 
 def test_missing_values_are_kept_where_they_are_filled_or_masked(csv):
@@ -670,7 +787,35 @@ def test_a_long_table_gives_the_windows_of_the_wide_one(csv, order):
     assert windows.values.tolist() == [[[10, 11], [5, 6]], [[12, 13], [7, 8]]]
     only = tsimage.load(path, **LONG, channels="z")
     assert only.values.tolist() == [[[5, 6]], [[7, 8]]]
-    assert "channels that were not asked for were left out: x" in only.read_report.notes
+    assert "4 rows of the channel x were not asked for and are not counted" in only.read_report.notes
+    assert (only.read_report.rows_read, only.read_report.rows_kept) == (4, 4)
+
+
+def test_rows_of_channels_not_asked_for_are_neither_read_nor_checked(csv, tmp_path):
+    for name in "mn":
+        rows = [f"{t},{axis},{t},a" for t in range(10) for axis in "xyzq"]
+        rows[3] = "0,q,broken,a"
+        rows[7] = "never,q,1,a"
+        rows[9] = "2,y,broken,a"
+        csv("t,axis,v,y", *rows, name=f"set/{name}.csv")
+    windows = tsimage.load(tmp_path / "set", **LONG, channels=("x", "y", "z"))
+    report = windows.read_report
+    assert "20 rows of the channel q were not asked for and are not counted" in report.notes
+    assert (report.rows_read, report.rows_kept) == (60, 54)
+    assert report.counts() == {"gap": 2, "incomplete sample": 4, "no number": 2}
+
+
+def test_the_header_of_a_long_table_may_be_commented(csv):
+    rows = [f"{t},{axis},{t},a" for t in range(4) for axis in "xz"]
+    windows = tsimage.load(csv("# t,axis,v,y", *rows), **LONG, channels=("x", "z"))
+    assert windows.values.tolist() == [[[0, 1], [0, 1]], [[2, 3], [2, 3]]]
+
+
+def test_a_channel_twice_is_no_break_of_a_long_table(csv):
+    rows = [f"{t},{axis},{t},a" for t in range(4) for axis in "xz" for _ in range(2)]
+    windows = tsimage.load(csv("t,axis,v,y", *rows), **LONG | {"window": "4"}, channels=("x", "z"))
+    assert windows.read_report.counts() == {"repeated channel": 8}
+    assert windows.values.tolist() == [[[0, 1, 2, 3], [0, 1, 2, 3]]]
 
 
 def test_faults_of_a_long_table_are_counted_row_by_row(csv):
@@ -706,3 +851,37 @@ def test_a_long_table_needs_its_columns_named_and_a_wide_one_must_not(csv, says)
         tsimage.load(path, channels="v", label="y", time="t", channel_column="axis")
     with says(f"unknown channel in column 'axis' of {path} 'q': Valid: x"):
         tsimage.load(path, **LONG, channels="q")
+
+
+def test_text_of_parquet_that_is_no_utf8_makes_the_file_unreadable(tmp_path):
+    pd.DataFrame({"x": range(4), "y": ["walk"] * 4}).to_parquet(
+        tmp_path / "a.parquet", compression=None, use_dictionary=False
+    )
+    content = (tmp_path / "a.parquet").read_bytes()
+    (tmp_path / "a.parquet").write_bytes(content.replace(b"\4\0\0\0walk", b"\4\0\0\0w\xffk!", 1))
+    with pytest.raises(tsimage.UserError, match=r"not a readable table \(.*UTF8.*\): mend the file or leave it out"):
+        tsimage.load(tmp_path / "a.parquet", channels="x", label="y", rate=50, window="2")
+
+
+@pytest.mark.parametrize("what", ["label", "subject", "recording"])
+def test_names_of_more_than_255_characters_are_rejected(csv, what):
+    rows = [f"{i},walk,{'p' * (256 if i == 3 else 255)}" for i in range(8)]
+    path = csv("x,activity,name", *rows)
+    options = {"label": "activity", what: "name"}
+    windows = tsimage.load(path, channels="x", rate=50, window="2", **options)
+    assert windows.read_report.counts("rejected") == {f"overlong {what}": 1}
+    assert list(windows.read_report.rows()) == [("a.csv", 5, "rejected", f"overlong {what}")]
+
+
+def test_a_pipe_and_an_unreadable_file_are_named(tmp_path, says, monkeypatch):
+    os.mkfifo(tmp_path / "a.csv")
+    with says(f"'{tmp_path / 'a.csv'}' is a pipe or a device: give a file or a folder"):
+        tsimage.load(tmp_path / "a.csv", format="table")
+    (tmp_path / "b.csv").write_text("x,y\n1,a\n2,a\n")
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with says(f"{tmp_path / 'b.csv'}: cannot be read (Permission denied): check its permissions and the disk"):
+        tsimage.load(tmp_path / "b.csv", channels="x", label="y", rate=50, window="2", format="table")

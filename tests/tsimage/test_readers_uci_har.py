@@ -240,3 +240,8 @@ def test_of_two_copies_the_list_nearest_to_the_signals_is_taken(folder):
     (folder / "elsewhere").mkdir()
     (folder / "elsewhere" / "y_train.txt").write_text("1\n")
     assert len(read_uci_har(folder, ReadOptions())) == 7
+
+
+def test_the_unit_can_be_stated(folder):
+    assert READER.read(folder, ReadOptions(units="m/s^2")).units == ("m/s^2",) * 9
+    assert "units" in READER.options

@@ -280,3 +280,16 @@ def test_mutated_bytes_are_all_accounted_for(seed):
         line = lines[records.lines[i] - 1].rstrip(b"\r")
         if line.count(b";") == 1 and line.endswith(b";") and b" " not in line:
             assert float(line.split(b",")[3]) == records.values[i, 0]
+
+
+def test_the_unit_can_be_stated(read):
+    (recording,) = read("33,Jogging,49105962326000,-0.7,12.7,0.5;\n", units="g").recordings
+    assert recording.units == ("g",) * 3
+    assert "units" in READER.options
+
+
+def test_a_record_of_a_megabyte_is_one_row(tmp_path):
+    path = tmp_path / "WISDM_ar_v1.1_raw.txt"
+    path.write_text("33,Jogging,1,2,3,4;\n" + "1," * 500_000 + ";\n33,Jogging,50000001,2,3,4;\n")
+    report = READER.read(path, ReadOptions()).report
+    assert (report.rows_read, report.counts("rejected")) == (3, {"extra fields": 1})

@@ -220,3 +220,9 @@ def test_errors(whole, layout, says, tmp_path):
         "columns are the right ones"
     ):
         READER.read(whole, ReadOptions())
+
+
+def test_the_unit_can_be_stated(whole):
+    options = ReadOptions(channels=("watch-*",), units=("g",) * 3 + ("deg/s",) * 3)
+    assert {r.units for r in READER.read(whole, options).recordings} == {("g",) * 3 + ("deg/s",) * 3}
+    assert "units" in READER.options

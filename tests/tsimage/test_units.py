@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from tsimage import quality
 from tsimage.units import GRAVITY, converted, detect, stated
 
 ACC = ("acc-x", "acc-y", "acc-z")
@@ -12,11 +13,13 @@ def lying(gravity=9.8, n=640, noise=0.01, seed=0):
     return gravity * (axis + noise * np.random.default_rng(seed).normal(size=(3, n)))
 
 
-@pytest.mark.parametrize(("unit", "norm"), [("g", "1"), ("m/s^2", "9.81"), ("mg", "1e+03")])
-def test_gravity_tells_the_unit(unit, norm):
+@pytest.mark.parametrize(
+    ("unit", "norm", "gravity"), [("g", "1", "1"), ("m/s^2", "9.81", "9.81"), ("mg", "1e+03", "1000")]
+)
+def test_gravity_tells_the_unit(unit, norm, gravity):
     units, said = stated([lying(GRAVITY[unit], noise=1e-6)], ACC, ("", "", ""))
     assert units == (unit,) * 3
-    assert said == [f"acc-x, acc-y, acc-z: median norm {norm}, so {unit} (gravity is {GRAVITY[unit]:g})"]
+    assert said == [f"acc-x, acc-y, acc-z: median norm {norm}, so {unit} (gravity is {gravity})"]
 
 
 def test_rest_counts_more_than_movement():
@@ -190,3 +193,7 @@ def test_the_names_that_most_tables_have_say_acceleration(names):
     still = np.repeat([[0.1], [0.2], [0.97]], 200, axis=1)
     assert stated([still], names, [""] * 3)[0] == ("g",) * 3
     assert stated([still], ["gx", "gy", "gz"], [""] * 3) == (("",) * 3, [])
+
+
+def test_there_is_one_gravity():
+    assert GRAVITY["m/s^2"] == converted(np.array(1.0), "g", "m/s^2") == quality.STANDARD_GRAVITY == 9.80665

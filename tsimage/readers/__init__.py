@@ -13,6 +13,7 @@ from tsimage.cutting import Recording
 from tsimage.errors import UserError, unknown
 from tsimage.gaps import check_missing
 from tsimage.ledger import ReadReport
+from tsimage.quality import FLAGS
 from tsimage.windows import Windows
 
 
@@ -68,7 +69,7 @@ class ReadOptions:
     without: tuple[str, ...] = ()
     """Leave out windows with these quality flags (tsimage info counts them): stuck, clipped, dropout, ..."""
     missing: str = "raise"
-    """Missing samples (empty or NaN): raise (rows of a table are rejected and counted instead); the longest gap that is filled by a straight line (0.2s, or 10 for
+    """Missing samples (empty or NaN): raise, which stops at them in files of windows and rejects the row in recordings; the longest gap that is filled by a straight line (0.2s, or 10 for
     samples); or mask, which keeps them for images whose pixels become NaN there."""
     constant: Literal["raise", "flag", "drop"] = "raise"
     """Windows with a channel that never moves: stop at them, keep and flag them, or leave them out."""
@@ -80,6 +81,9 @@ class ReadOptions:
         if self.rate is not None and not 0 < self.rate < math.inf:
             raise UserError(f"rate {self.rate} Hz is not allowed: it must be positive")
         check_missing(self.missing)
+        for name in self.without:
+            if name not in FLAGS:
+                raise unknown("quality flag", name, FLAGS)
         if self.resample is not None and not 0 < self.resample < math.inf:
             raise UserError(f"resample {self.resample} Hz is not allowed: it must be positive")
 

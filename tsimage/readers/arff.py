@@ -81,7 +81,7 @@ def _body(content: bytes, file: str, ledger: Ledger) -> Body:
         split=_split_several if several else _split_one,
         n_channels=None if several else 1,
         length=(inner or None) if several else len(outer) - 1,
-        class_names=tuple(_unquoted(name) for name in outer[-1].strip("{} ").split(",")),
+        class_names=frozenset(_unquoted(name) for name in outer[-1].strip("{} ").split(",")),
     )
 
 

@@ -15,6 +15,7 @@ from tsimage.readers.dialect import Dialect, single_blanks
 from tsimage.readers.numbers import MISSING_VALUES
 from tsimage.readers.sieve import Sieve
 
+_LONGEST_LINE = 1 << 20
 _LONGEST_FIELD_LINES = 100
 """A quoted field over more lines than this is a quote that was never closed."""
 _NA = sorted({form for word in MISSING_VALUES for form in (word, word.upper(), word.capitalize(), "NaN")} - {""})
@@ -54,7 +55,7 @@ def delimited_rows(
 ) -> Rows:
     r"""Parse the wanted columns of a delimited text; malformed lines go to the sieve.
 
-    Their kinds are "empty line", "NUL byte", "unbalanced quote" and "wrong number of columns". A separator too many at the
+    Their kinds are "overlong line", "empty line", "NUL byte", "unbalanced quote" and "wrong number of columns". A separator too many at the
     end of a line is no fault.
 
     Parameters
@@ -79,6 +80,7 @@ def delimited_rows(
     (['a', 'b'], [2, 4], 1)
     """
     separator, width = dialect.separator, len(dialect.columns)
+    content, overlong = _shortened(content)
     if separator == " ":
         content = single_blanks(content)
     content, unbalanced, continued = _unquoted(content, separator, width, dialect.n_before)
@@ -104,12 +106,14 @@ def delimited_rows(
     if len(zeros):
         with_zero = np.searchsorted(zeros, ends) > np.searchsorted(zeros, starts)
         good &= ~with_zero
-    good &= ~np.isin(index, np.array(sorted(unbalanced), dtype=np.int64))
+    good &= ~np.isin(index, np.array(sorted(unbalanced | overlong), dtype=np.int64))
 
     bad: dict[str, list[int]] = {}
     for row in np.flatnonzero(~good).tolist():
         line = content[starts[row] : ends[row]]
-        if index[row] in unbalanced:
+        if index[row] in overlong:
+            kind = "overlong line"
+        elif index[row] in unbalanced:
             kind = "unbalanced quote"
         elif not line.strip():
             kind = "empty line"
@@ -137,6 +141,20 @@ def delimited_rows(
         decimal=dialect.decimal,
         comments=comments + 1,
     )
+
+
+def _shortened(content: bytes) -> tuple[bytes, set[int]]:
+    """Cut lines that are too long for a row, which would only fill the memory; return which they are."""
+    if len(content) <= _LONGEST_LINE:
+        return content, set()
+    edges = np.concatenate([[-1], np.flatnonzero(np.frombuffer(content, dtype=np.uint8) == 10), [len(content)]])
+    overlong = np.flatnonzero(np.diff(edges) > _LONGEST_LINE).tolist()
+    pieces, done = [], 0
+    for i in overlong:
+        start = edges[i] + 1
+        pieces += [content[done:start], content[start : start + 200].replace(b'"', b"'")]
+        done = edges[i + 1]
+    return b"".join([*pieces, content[done:]]), set(overlong)
 
 
 def _only(buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> bytes:

@@ -16,6 +16,8 @@ the header of a `.bin`, else the name of the file.
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 import tempfile
 import warnings
@@ -45,7 +47,7 @@ def read_devices(path: Path, options: ReadOptions) -> RecordingSet:
     path : Path
         A `.bin` or `.cwa` file, or a folder.
     options : ReadOptions
-        `faults` decides what damaged pages and blocks do.
+        `faults` decides what damaged pages and blocks do, `units` replaces those of the device.
 
     Returns
     -------
@@ -65,12 +67,12 @@ def read_devices(path: Path, options: ReadOptions) -> RecordingSet:
     recordings = []
     for file in files:
         name = file.name if path.is_file() else file.relative_to(path).as_posix()
-        recordings.append(_recording(file, name, ledger))
+        recordings.append(_recording(file, name, options, ledger))
     labels = sorted({segment.label for recording in recordings for segment in recording.segments})
     return RecordingSet(recordings=recordings, class_names=tuple(labels), report=ledger.report())
 
 
-def _recording(file: Path, name: str, ledger: Ledger) -> Recording:
+def _recording(file: Path, name: str, options: ReadOptions, ledger: Ledger) -> Recording:
     suffix = file.suffix.lower()
     if suffix not in SUFFIXES:
         raise UserError(f"{file}: '{file.suffix}' is no device file: allowed are .bin (GENEActiv) and .cwa (Axivity)")
@@ -94,7 +96,7 @@ def _recording(file: Path, name: str, ledger: Ledger) -> Recording:
         subject=sound.subject or stem,
         values=np.ascontiguousarray(np.concatenate(signals, axis=1)[clock.kept].T, dtype=np.float32),
         channels=tuple(channels),
-        units=tuple(units),
+        units=options.units_for(len(channels), tuple(units)),
         rate_hz=clock.rate_hz,
         segments=_labelled(file, name, times[clock.kept], breaks, ledger),
         breaks=tuple(breaks.tolist()),
@@ -144,18 +146,27 @@ def _labelled(file: Path, name: str, times: np.ndarray, breaks: np.ndarray, ledg
 def _stretches(table: Path, origin: float) -> tuple[np.ndarray, np.ndarray, list[str], np.ndarray]:
     """Return start and stop in the seconds of the device, label and line of each stretch, in the order of time."""
     try:
-        frame = pd.read_csv(table, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except (ValueError, OSError) as error:
+        reader = csv.reader(io.StringIO(table.read_text(encoding="utf-8-sig")), skipinitialspace=True, strict=True)
+        rows = dict[int, list[str]]()
+        for row in reader:
+            if row:
+                rows[reader.line_num] = row
+    except (ValueError, OSError, csv.Error) as error:
         raise UserError(f"{table}: not a readable csv ({' '.join(str(error).split())}): mend it") from error
-    absent = [column for column in ("start", "stop", "label") if column not in frame]
+    header = [name.strip() for name in rows.pop(min(rows, default=0), [])]
+    absent = [column for column in ("start", "stop", "label") if header.count(column) != 1]
     if absent:
         raise UserError(f"{table}: column {' and '.join(absent)} is missing: it needs start, stop and label")
+    for line, row in rows.items():
+        if len(row) != len(header):
+            raise UserError(f"{table}, line {line}: it has {len(row)} fields under {len(header)} names: mend it")
+    frame = pd.DataFrame(list(rows.values()), index=list(rows), columns=header, dtype=str)
     if frame.empty:
         raise UserError(f"{table}: there are no stretches in it: fill it or remove it")
     bounds = [_seconds(table, frame[column], origin) for column in ("start", "stop")]
     order = np.argsort(bounds[0], kind="stable")
     starts, stops = (bound[order] for bound in bounds)
-    lines, labels = order + 2, [frame["label"].iloc[i].strip() for i in order]
+    lines, labels = frame.index.to_numpy()[order], [frame["label"].iloc[i].strip() for i in order]
     for i, label in enumerate(labels):
         if not label:
             raise UserError(f"{table}, line {lines[i]}: the label is empty: fill it or remove the line")
@@ -176,7 +187,7 @@ def _seconds(table: Path, column: pd.Series, origin: float) -> np.ndarray:
     if not np.isfinite(times).all():
         row = int(np.argmin(np.isfinite(times)))
         raise UserError(
-            f"{table}, line {row + 2}: {column.name} is '{column.iloc[row]}': give seconds from the start, or an ISO 8601 date "
+            f"{table}, line {column.index[row]}: {column.name} is '{column.iloc[row]}': give seconds from the start, or an ISO 8601 date "
             "of the device's clock without a time zone"
         )
     return times
@@ -198,5 +209,5 @@ READER = Reader(
     summary="GENEActiv .bin and Axivity .cwa recordings, with NAME.labels.csv beside each",
     accepts=_accepts,
     read=read_devices,
-    options=CUT_OPTIONS | {"faults"},
+    options=CUT_OPTIONS | {"faults", "units"},
 )

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from tsimage.archives import SUFFIXES, files_of
+from tsimage.archives import SUFFIXES, files_of, names_of
 from tsimage.cutting import Recording, Segment
 from tsimage.errors import UserError
 from tsimage.ledger import Ledger
@@ -48,6 +48,7 @@ def read_hapt(path: Path, options: ReadOptions) -> RecordingSet:
         malformed, or an experiment has no line that can be used.
     """
     ledger = Ledger(strict=options.faults == "raise")
+    units = options.units_for(len(CHANNELS), UNITS)
     files = files_of(path, (".txt",))
     names = {PurePosixPath(name).name: name for name in files if _SIGNAL.fullmatch(PurePosixPath(name).name)}
     labels_name = next((n for n in files if PurePosixPath(n).name == "labels.txt"), None)
@@ -131,7 +132,7 @@ def read_hapt(path: Path, options: ReadOptions) -> RecordingSet:
                 subject=f"user{user:02d}",
                 values=np.concatenate(samples, axis=1).T.astype(np.float32, order="C"),
                 channels=CHANNELS,
-                units=UNITS,
+                units=units,
                 rate_hz=RATE_HZ,
                 segments=tuple(
                     Segment(start=a, stop=b, label=activity[code])
@@ -167,7 +168,7 @@ def _accepts(path: Path) -> bool:
     if not path.is_file() or not path.name.lower().endswith(SUFFIXES):
         return False
     try:
-        return any(_SIGNAL.fullmatch(PurePosixPath(name).name) for name in files_of(path, (".txt",)))
+        return any(_SIGNAL.fullmatch(PurePosixPath(name).name) for name in names_of(path, (".txt",)))
     except UserError:
         return True  # reading it says what is wrong with the archive
     except OSError:
@@ -179,5 +180,5 @@ READER = Reader(
     summary="the UCI HAPT set as a folder, .zip or .tar.xz",
     accepts=_accepts,
     read=read_hapt,
-    options=CUT_OPTIONS | {"faults"},
+    options=CUT_OPTIONS | {"faults", "units"},
 )

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from tsimage.archives import files_of, is_archive
+from tsimage.archives import files_of, is_archive, names_of
 from tsimage.cutting import Recording
 from tsimage.errors import UserError
 from tsimage.ledger import Ledger
@@ -61,6 +61,7 @@ def read_mhealth(path: Path, options: ReadOptions) -> RecordingSet:
     """
     ledger = Ledger(strict=options.faults == "raise")
     files = {path.name: path.read_bytes} if path.is_file() and _LOG.fullmatch(path.name) else files_of(path, (".log",))
+    units = options.units_for(len(CHANNELS), UNITS)
     recordings = []
     taken: dict[str, str] = {}
     for name, content in files.items():
@@ -85,7 +86,7 @@ def read_mhealth(path: Path, options: ReadOptions) -> RecordingSet:
                 subject=subject,
                 values=np.ascontiguousarray(rows[:, :-1].T, dtype=np.float32),
                 channels=CHANNELS,
-                units=UNITS,
+                units=units,
                 rate_hz=RATE_HZ,
                 segments=segments_of(rows[:, -1], ACTIVITIES, breaks),
                 breaks=tuple(breaks.tolist()),
@@ -102,7 +103,7 @@ def _accepts(path: Path) -> bool:
     if path.is_file() and not is_archive(path):
         return _LOG.fullmatch(path.name) is not None
     try:
-        return any(_LOG.fullmatch(PurePosixPath(name).name) for name in files_of(path, (".log",)))
+        return any(_LOG.fullmatch(PurePosixPath(name).name) for name in names_of(path, (".log",)))
     except (UserError, OSError):
         return False
 
@@ -112,5 +113,5 @@ READER = Reader(
     summary="the MHEALTH set: mHealth_subject1.log, or a folder, .zip or .tar of them",
     accepts=_accepts,
     read=read_mhealth,
-    options=CUT_OPTIONS | {"faults"},
+    options=CUT_OPTIONS | {"faults", "units"},
 )

@@ -71,7 +71,7 @@ def read_npy_folder(path: Path, options: ReadOptions) -> Windows:
         As `read_npz`.
     """
     arrays = {}
-    for file in sorted(path.glob("*.npy")):
+    for file in sorted(file for file in path.glob("*.npy") if file.is_file()):  # a pipe would never end
         try:
             size = file.stat().st_size
             with file.open("rb") as opened:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from tsimage.archives import files_of, is_archive
+from tsimage.archives import files_of, is_archive, names_of
 from tsimage.clock import timeline
 from tsimage.cutting import Recording
 from tsimage.errors import UserError
@@ -76,8 +76,8 @@ def read_pamap2(path: Path, options: ReadOptions) -> RecordingSet:
 
     A sensor that dropped out left NaN. Rows with NaN in a channel that is read are rejected, and no window holds both
     sides; if `options.missing` is not "raise" they are kept and noted. Rows of activity 0, transient, are unlabelled.
-    Where there is a folder Protocol, only its files are read. The classes are the activities that occur, in the order of
-    their numbers.
+    Where there is a folder Protocol, only its files are read. The number in the name of a file is its person. The
+    classes are the activities that occur, in the order of their numbers.
 
     Raises
     ------
@@ -87,9 +87,10 @@ def read_pamap2(path: Path, options: ReadOptions) -> RecordingSet:
     ledger = Ledger(strict=options.faults == "raise")
     chosen = matching("channel", options.channels, tuple(UNITS)) if options.channels else DEFAULT_CHANNELS
     channels = tuple(name for name in UNITS if name in chosen)
+    units = options.units_for(len(channels), tuple(UNITS[channel] for channel in channels))
     recordings = []
     for name, content in _recorded(path, ledger).items():
-        recording = _recording(content(), name, channels, ledger, may_miss=options.missing != "raise")
+        recording = _recording(content(), name, channels, units, ledger, may_miss=options.missing != "raise")
         recordings += [recording] if recording is not None else []
     if not recordings:
         raise ledger.nothing_left(path)
@@ -112,7 +113,7 @@ def _recorded(path: Path, ledger: Ledger) -> dict[str, Callable[[], bytes]]:
 
 
 def _recording(
-    content: bytes, name: str, channels: tuple[str, ...], ledger: Ledger, *, may_miss: bool
+    content: bytes, name: str, channels: tuple[str, ...], units: tuple[str, ...], ledger: Ledger, *, may_miss: bool
 ) -> Recording | None:
     rows, lines = numeric_rows(content, N_COLUMNS, name, ledger, allow_nan=True)
     codes = rows[:, 1]
@@ -136,21 +137,28 @@ def _recording(
     stem = PurePosixPath(name)
     return Recording(
         id="/".join([*stem.parent.parts[-1:], stem.stem]),
-        subject=stem.stem,
+        subject=_subject(stem.name),
         values=np.ascontiguousarray(values[left].T),
         channels=channels,
-        units=tuple(UNITS[channel] for channel in channels),
+        units=units,
         rate_hz=clock.rate_hz,
         segments=segments_of(codes[left], ACTIVITIES, breaks),
         breaks=tuple(breaks.tolist()),
     )
 
 
+def _subject(file_name: str) -> str:
+    """Return the person of a file: `subject101.dat` and `subject101.row1.dat` are of one."""
+    match = _DAT.fullmatch(file_name)
+    assert match is not None  # no other file is read
+    return f"subject{match[1]}"
+
+
 def _accepts(path: Path) -> bool:
     if path.is_file() and not is_archive(path):
         return _DAT.fullmatch(path.name) is not None
     try:
-        return any(_DAT.fullmatch(PurePosixPath(name).name) for name in files_of(path, (".dat",)))
+        return any(_DAT.fullmatch(PurePosixPath(name).name) for name in names_of(path, (".dat",)))
     except (UserError, OSError):
         return False
 
@@ -160,5 +168,5 @@ READER = Reader(
     summary="the PAMAP2 set: subject101.dat, or a folder, .zip or .tar of them",
     accepts=_accepts,
     read=read_pamap2,
-    options=CUT_OPTIONS | {"faults", "missing"},
+    options=CUT_OPTIONS | {"faults", "missing", "units"},
 )

@@ -64,7 +64,9 @@ class ParquetFile:
             if types.is_nested(self._file.schema_arrow.field(name).type):
                 raise UserError(f"{self._label}: column '{name}' holds lists or records: write one value a cell")
         try:
-            frame = self._file.read(columns=list(columns)).to_pandas(ignore_metadata=True)
+            table = self._file.read(columns=list(columns))
+            table.validate(full=True)  # text that is no UTF-8 would only be found cell by cell
+            frame = table.to_pandas(ignore_metadata=True)
         except (ValueError, OSError, OverflowError, MemoryError, ArrowException) as error:
             raise self._damaged(error) from error
         return Rows(

@@ -36,6 +36,11 @@ class Sieve:
         """Return how many rows were dropped for this reason."""
         return sum(map(len, self._found.get(kind, [])))
 
+    def lines(self, *, but: tuple[str, ...] = ()) -> np.ndarray:
+        """Return the lines of all rows dropped so far, increasing, without those dropped for the reasons `but`."""
+        found = [lines for kind, each in self._found.items() if kind not in but for lines in each]
+        return np.sort(np.concatenate([np.zeros(0, dtype=np.int64), *found]))
+
     def settle(self, ledger: Ledger) -> None:
         """Hand everything to the ledger.
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
-from itertools import pairwise
+from collections.abc import Callable
 from pathlib import Path, PurePath
 
 import numpy as np
-import pandas as pd
 
 from tsimage.archives import files_of
-from tsimage.clock import timeline
-from tsimage.cutting import Recording, Segment
+from tsimage.clock import say_rates
+from tsimage.cutting import Recording
 from tsimage.errors import UserError
 from tsimage.ledger import Ledger
 from tsimage.readers import CUT_OPTIONS, Reader, ReadOptions, RecordingSet
@@ -22,8 +20,16 @@ from tsimage.readers.dialect import UnreadableError, dialect_of, is_table, utf8_
 from tsimage.readers.parquet import ParquetFile
 from tsimage.readers.path_pattern import path_pattern
 from tsimage.readers.sieve import Sieve
-from tsimage.readers.table_layout import TableLayout, check_table_options, named_columns, text_columns
-from tsimage.readers.table_samples import TableSamples, say_what_may_be_missing, table_samples
+from tsimage.readers.table_layout import (
+    TableLayout,
+    check_table_options,
+    long_columns,
+    named_columns,
+    text_columns,
+)
+from tsimage.readers.table_recordings import recordings_of
+from tsimage.readers.table_samples import say_what_may_be_missing, table_samples
+from tsimage.readers.ts import numbers_first
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
 _HEAD_BYTES = 1 << 16
@@ -37,17 +43,21 @@ def read_table(path: Path, options: ReadOptions) -> RecordingSet:
     subject, label or recording from the path of the file instead. Separator, decimal sign, encoding, preamble and header
     are found by looking and stated in the report; the columns of a table without a header are `column0`, `column1`, ...
 
-    Malformed rows are left out and counted with their line and the reason: "empty line", "NUL byte", "unbalanced quote",
+    Malformed rows are left out and counted with their line and the reason: "overlong line", "empty line", "NUL byte", "unbalanced quote",
     "wrong number of columns", "no time", "unreadable time", "no number", "missing value" (unless `missing` fills or masks
     it), "infinite value", "no label" (unless `drop_unlabelled` keeps the row without one), "no subject", "no
-    recording", "lone row, no rate", and what `tsimage.clock.timeline` finds; of long tables also "no channel", "repeated
-    channel" and "incomplete sample". A file of a folder that cannot be read, or whose path does not match the pattern, is
-    one rejected row. A recording breaks where a row was left out, unless there is a time column: then the time tells.
+    recording", "lone row, no rate", "repeated row" (written twice, with its time) and what `tsimage.clock.timeline`
+    finds; of long tables also "no channel", "repeated channel" and "incomplete sample". A file of a folder that cannot be
+    read, or whose path does not match the pattern, is one rejected row.
+
+    A recording breaks where a row was left out, and where the time does. Rows that only repeat others are no break: an
+    empty line beside a time column, a repeated row, time or channel. Rows of a long table whose channel was not asked for
+    are not read, only counted in a statement.
 
     Parameters
     ----------
     path : Path
-        A table, a folder, or an archive.
+        A table, a folder, or an archive; of archives only a zip is recognised, a tar needs the format 'table' stated.
     options : ReadOptions
         `channels` are columns, or with `layout` long the words in `channel_column`.
 
@@ -71,6 +81,7 @@ def read_table(path: Path, options: ReadOptions) -> RecordingSet:
     layout = TableLayout(options, is_one)
     recordings: dict[str, Recording] = {}
     come_from: dict[str, str] = {}
+    rates: dict[str, float] = {}
     for file, read in files.items():
         label = path if is_one else path / file
         fields = {} if fields_of is None else fields_of(label.absolute() if path.is_dir() or is_one else PurePath(file))
@@ -85,7 +96,7 @@ def read_table(path: Path, options: ReadOptions) -> RecordingSet:
             if not is_one and file.lower().endswith(".txt") and not is_table(content[:_HEAD_BYTES]):
                 ledger.say(f"{file} was left out: it is no table")
                 continue
-            found = _recordings(content, file, label, name, fields, layout, ledger)
+            found = _recordings(content, file, label, name, fields, layout, rates, ledger)
         except UnreadableError as error:
             if is_one:
                 raise
@@ -99,19 +110,27 @@ def read_table(path: Path, options: ReadOptions) -> RecordingSet:
                 )
             recordings[recording.id], come_from[recording.id] = recording, file
     layout.say(ledger)
+    say_rates(rates, options.rate, ledger)
     if not recordings:
         raise ledger.nothing_left(path)
     labels = {segment.label for recording in recordings.values() for segment in recording.segments}
     _say_alike(labels, ledger)
     return RecordingSet(
         recordings=list(recordings.values()),
-        class_names=tuple(sorted(labels, key=_numbers_first)),
+        class_names=tuple(sorted(labels, key=numbers_first)),
         report=ledger.report(),
     )
 
 
 def _recordings(
-    content: bytes, file: str, label: Path, name: str, fields: dict[str, str], layout: TableLayout, ledger: Ledger
+    content: bytes,
+    file: str,
+    label: Path,
+    name: str,
+    fields: dict[str, str],
+    layout: TableLayout,
+    rates: dict[str, float],
+    ledger: Ledger,
 ) -> list[Recording]:
     """Read the recordings of one file."""
     options, sieve = layout.options, Sieve(file)
@@ -124,9 +143,11 @@ def _recordings(
     ledger.rows_read += rows.n_read
     ledger.note(file, "comment", rows.comments)
     samples = table_samples(rows, channels, options, fields, label, sieve, ledger)
+    ledger.rows_read -= sum(samples.not_asked.values())
+    layout.leave_out(samples.not_asked)
     layout.settle(samples.channels)
     say_what_may_be_missing(sieve, options, ledger)
-    found = list(_apart(samples, name, label, file, fields, options, sieve, ledger))
+    found = recordings_of(samples, name, label, fields, options, sieve, rates, ledger)
     sieve.settle(ledger)
     return found
 
@@ -139,72 +160,14 @@ def _rows(
         columns, channels = layout.columns(label, table.columns)
         return table.rows(columns), channels
     content, encoding = utf8_lines(content, label)
-    dialect = dialect_of(content, label, {*named_columns(layout.options).values(), *layout.options.channels})
+    options = layout.options
+    channels = options.channels if long_columns(options) is None else ()  # of a long table they are no columns
+    dialect = dialect_of(content, label, {*named_columns(options).values(), *channels})
     columns, channels = layout.columns(label, dialect.columns)
     layout.describe(file, str(dialect) if encoding == "UTF-8" else f"{dialect}, read as {encoding}")
     ledger.note(file, "line before the table", np.array(dialect.skipped, dtype=np.int64))
     text = text_columns(layout.options)
     return delimited_rows(content, dialect, columns, text, sieve), channels
-
-
-def _apart(
-    samples: TableSamples,
-    name: str,
-    label: Path,
-    file: str,
-    fields: dict[str, str],
-    options: ReadOptions,
-    sieve: Sieve,
-    ledger: Ledger,
-) -> Iterator[Recording]:
-    """Separate the recordings of one file, and find where each breaks."""
-    by = list(samples.keys)
-    groups = pd.DataFrame(samples.keys).groupby(by).indices if by else {(): np.arange(len(samples.lines))}
-    for group, where in groups.items():
-        rows = np.asarray(where)
-        key = group if isinstance(group, tuple) else (group,)
-        if len(rows) == 0:
-            continue
-        if samples.times is None:
-            assert options.rate is not None
-            rate = options.rate
-            breaks = (
-                np.flatnonzero(np.diff(samples.order[rows]) != 1) + 1
-            )  # rows that are not neighbours may not follow
-        elif len(rows) == 1 and options.rate is None:
-            sieve.drop("lone row, no rate", samples.lines_of(samples.lines[rows]))
-            continue
-        else:
-            own = Ledger()
-            clock = timeline(
-                samples.times[rows],
-                samples.lines[rows],
-                str(label),
-                own,
-                rate_hz=options.rate,
-                unit_is_guessed=options.time_unit is None,
-            )
-            for fault in own.faults:
-                if fault.treatment == "rejected":
-                    sieve.drop(fault.kind, samples.lines_of(fault.lines), fault.example)
-                else:
-                    ledger.note(file, fault.kind, fault.lines, fault.example)
-            rows, rate, breaks = rows[clock.kept], clock.rate_hz, clock.breaks
-        labels = samples.labels[rows]
-        changes = np.flatnonzero(labels[1:] != labels[:-1]) + 1
-        bounds = [0, *np.union1d(changes, breaks).tolist(), len(rows)]
-        yield Recording(
-            id="/".join([name, *map(str, key)]),
-            subject=str(key[0]) if "subject" in samples.keys else fields.get("subject", ""),
-            values=samples.values[:, rows],
-            channels=samples.channels,
-            units=options.units_for(len(samples.channels), None),
-            rate_hz=rate,
-            segments=tuple(
-                Segment(start=int(a), stop=int(b), label=str(labels[a])) for a, b in pairwise(bounds) if labels[a] != ""
-            ),
-            breaks=tuple(breaks.tolist()),
-        )
 
 
 def _check(path: Path, files: _Files, options: ReadOptions, is_one: bool) -> None:
@@ -241,13 +204,6 @@ def _stem(file: str) -> str:
 def _reject_file(ledger: Ledger, file: str, kind: str, example: str) -> None:
     ledger.rows_read += 1
     ledger.reject(file, kind, [1], example)
-
-
-def _numbers_first(label: str) -> tuple[int, float, str]:
-    try:
-        return (0, float(label), label)
-    except ValueError:
-        return (1, 0.0, label)
 
 
 def _say_alike(labels: set[str], ledger: Ledger) -> None:

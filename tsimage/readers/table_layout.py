@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+
 from tsimage.errors import UserError, unknown
 from tsimage.ledger import Ledger
 from tsimage.readers import ReadOptions
 from tsimage.windows import matching
 
 _LONG = ("channel_column", "value_column")
+_NAMED = 10
 
 
 class TableLayout:
@@ -19,6 +23,7 @@ class TableLayout:
         self._first: object = None
         self._channels: tuple[str, ...] = ()
         self._dialects: dict[str, list[str]] = {}
+        self._not_asked: Counter[str] = Counter()
 
     def columns(self, file: object, columns: tuple[str, ...]) -> tuple[list[str], tuple[str, ...]]:
         """Return the columns to read, and the channels: columns, or patterns of the words in the channel column."""
@@ -50,12 +55,23 @@ class TableLayout:
         if channels:
             self._channels = channels
 
+    def leave_out(self, rows: Mapping[str, int]) -> None:
+        """Take down how many rows of a long table are of channels that were not asked for."""
+        self._not_asked.update(rows)
+
     def describe(self, file: str, dialect: str) -> None:
         """Take down how a text is written."""
         self._dialects.setdefault(dialect, []).append(file)
 
     def say(self, ledger: Ledger) -> None:
-        """State how the texts are written, files of one kind together."""
+        """State how the texts are written, files of one kind together, and which channels were not asked for."""
+        if self._not_asked:
+            names = sorted(self._not_asked)
+            more = "" if len(names) <= _NAMED else f" and {len(names) - _NAMED:,} more"
+            ledger.say(
+                f"{self._not_asked.total():,} rows of the channel{'s'[: len(names) > 1]} {', '.join(names[:_NAMED])}{more} "
+                "were not asked for and are not counted"
+            )
         for dialect, files in self._dialects.items():
             more = "" if len(files) == 1 else f" and {len(files) - 1:,} more"
             ledger.say(f"{files[0]}{more}: {dialect}")

@@ -16,7 +16,11 @@ from tsimage.readers.table_layout import long_columns
 from tsimage.readers.timestamps import seconds
 from tsimage.windows import matching
 
+_LONGEST_NAME = 255
+"""Characters; arrays of names take as much for each as the longest needs."""
 _LARGEST = float(np.finfo(np.float32).max)
+_NOTHING_LOST = ("empty line", "repeated channel")
+"""Reasons to leave out a row that held no sample of its own."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,8 +42,12 @@ class TableSamples:
         The (first) line of each.
     order : ndarray of int64, shape (sample,)
         Place in the file; samples whose places differ by 1 are neighbours.
+    lost : ndarray of int64, shape (sample,)
+        Rows of the file that were left out before each; a sample does not follow the one before if they differ in it.
     row_lines, row_samples : ndarray of int64, shape (row,)
         Lines of all rows, and the sample that each went to.
+    not_asked : dict of str to int
+        Rows of each channel of a long table that was not asked for; they are not read.
     """
 
     channels: tuple[str, ...]
@@ -49,8 +57,10 @@ class TableSamples:
     times: np.ndarray | None
     lines: np.ndarray
     order: np.ndarray
+    lost: np.ndarray
     row_lines: np.ndarray
     row_samples: np.ndarray
+    not_asked: dict[str, int]
 
     def lines_of(self, first_lines: np.ndarray) -> np.ndarray:
         """Return all lines of the samples that begin in these lines."""
@@ -72,6 +82,15 @@ class _Rows:
             said = f"{column} is empty" if cell in ("", "nan") else f"{column} = {cell}"
             self._sieve.drop(kind, self._rows.lines[bad], said)
             self.good[bad] = False
+
+    def names(self, what: str, column: str) -> np.ndarray:
+        """Return the words of a column, shape (row,); rows with one that is too long for a name are dropped."""
+        found = words(self._rows.columns[column])
+        overlong = np.fromiter(map(len, found), dtype=np.int64, count=len(found)) > _LONGEST_NAME
+        if overlong.any():
+            self.drop(f"overlong {what}", overlong, column)
+            found[overlong] = ""
+        return found
 
 
 def table_samples(
@@ -105,25 +124,23 @@ def table_samples(
     UserError
         For a channel that a long table does not have, or a time column that is not understood.
     """
-    checked, frame = _Rows(rows, sieve), rows.columns
-    times = _times(checked, rows, options, file)
-    long = long_columns(options)
+    checked = _Rows(rows, sieve)
+    long, not_asked = long_columns(options), dict[str, int]()
     if long is not None:
         channel_column, value_column = long
-        names = words(frame[channel_column])
+        names = checked.names("channel", channel_column)
         checked.drop("no channel", names == "", channel_column)
         found = tuple(sorted(set(names[checked.good].tolist())))
         channels = matching(f"channel in column '{channel_column}' of {file}", channels, found) if found else ()
-        wanted = np.isin(names, channels)
-        if not wanted[checked.good].all():
-            others = [name for name in found if name not in channels]
-            ledger.say(f"channels that were not asked for were left out: {', '.join(others)}")
-            checked.good &= wanted | (names == "")
+        others, counts = np.unique(names[~np.isin(names, ["", *channels])].astype(str), return_counts=True)
+        not_asked = dict(zip(others.tolist(), counts.tolist(), strict=True))
+        checked.good &= np.isin(names, channels)
+    times = _times(checked, rows, options, file)
     columns = channels if long is None else (value_column,)
     values = np.stack([_values(checked, rows, column, options.missing != "raise") for column in columns])
     labels = np.full(len(values[0]), fields.get("label", ""), dtype=object)
     if options.label is not None:
-        labels = words(frame[options.label])
+        labels = checked.names("label", options.label)
         missing = (labels == "") & checked.good
         if options.drop_unlabelled:
             ledger.note(sieve.file, "no label", rows.lines[missing])
@@ -133,7 +150,7 @@ def table_samples(
     for what in ("subject", "recording"):
         column = getattr(options, what)
         if column is not None:
-            keys[what] = words(frame[column])
+            keys[what] = checked.names(what, column)
             checked.drop(f"no {what}", keys[what] == "", column)
 
     good = np.flatnonzero(checked.good)
@@ -155,8 +172,10 @@ def table_samples(
         times=None if times is None else times[good],
         lines=lines,
         order=order,
+        lost=np.searchsorted(sieve.lines(but=_NOTHING_LOST), lines),
         row_lines=row_lines,
         row_samples=samples,
+        not_asked=not_asked,
     )
 
 

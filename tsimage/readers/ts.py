@@ -22,6 +22,7 @@ from tsimage.readers import Reader, ReadOptions
 from tsimage.windows import Windows
 
 OPTIONS = frozenset({"faults", "missing", "rate", "units"})
+MAX_CLASSES = 10_000
 ODD_SHARE = 0.1
 """Up to this share of cases may have another shape than the rest and be rejected; more are a set of unequal length."""
 
@@ -55,7 +56,7 @@ class Body:
     """Between the numbers of a channel; None for any white space."""
     n_channels: int | None = None
     length: int | None = None
-    class_names: tuple[str, ...] = ()
+    class_names: frozenset[str] = frozenset()
     may_differ: bool = False
     """The header says that lengths differ, so that none of them is a fault."""
     may_miss: bool = True
@@ -135,7 +136,7 @@ def _body(content: bytes, file: str, ledger: Ledger) -> Body:
         split=_split,
         n_channels=count("dimensions", "dimension") or (1 if truth("univariate", "false") else None),
         length=count("serieslength") if equal else None,
-        class_names=tuple(header["classlabel"][1:]),
+        class_names=frozenset(header["classlabel"][1:]),
         may_differ=not equal,
         may_miss=truth("missing", "true"),
     )
@@ -162,6 +163,11 @@ def read_archive(
         except OSError as error:
             raise UserError(f"{file}: cannot be read ({error.strerror}): check its permissions") from error
         body = parse(content, file.name, ledger)
+        if len(body.class_names) > MAX_CLASSES:
+            raise UserError(
+                f"{file.name}: the header lists {len(body.class_names):,} classes, allowed are {MAX_CLASSES:,}: this is no set "
+                "for classification"
+            )
         declared.update(body.class_names)
         parts[part] = _cases(body, ledger, file)
     cases = list(parts.values())
@@ -352,8 +358,8 @@ def _number(token: str) -> float:
 
 
 def numbers_first(label: str) -> tuple[int, float, str]:
-    """Return the key that sorts class names: whole numbers by size, then words."""
-    is_number = label.isascii() and label.removeprefix("-").isdigit()
+    """Return the key that sorts class names: numbers by size, then words."""
+    is_number = re.fullmatch(r"-?\d+(\.\d+)?", label, re.ASCII)
     return (0, float(label), label) if is_number else (1, 0.0, label)
 
 

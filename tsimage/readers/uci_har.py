@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from tsimage.archives import files_of, is_archive
+from tsimage.archives import files_of, is_archive, names_of
 from tsimage.errors import UserError
 from tsimage.ledger import Ledger
 from tsimage.readers import Reader, ReadOptions
@@ -81,7 +81,7 @@ def read_uci_har(path: Path, options: ReadOptions) -> Windows:
     return Windows(
         values=columns["values"],
         channels=tuple(SIGNALS),
-        units=UNITS,
+        units=options.units_for(len(SIGNALS), UNITS),
         rate_hz=RATE_HZ,
         labels=columns["labels"],
         class_names=classes,
@@ -178,7 +178,7 @@ def _accepts(path: Path) -> bool:
     if path.is_file() and not is_archive(path):
         return False
     try:
-        return any(_SIGNAL.fullmatch(PurePosixPath(name).name) for name in files_of(path, (".txt", ".csv")))
+        return any(_SIGNAL.fullmatch(PurePosixPath(name).name) for name in names_of(path, (".txt", ".csv")))
     except (UserError, OSError):
         return False
 
@@ -188,5 +188,5 @@ READER = Reader(
     summary="the UCI HAR set of windows as a folder, .zip or .tar",
     accepts=_accepts,
     read=read_uci_har,
-    options=frozenset({"faults"}),
+    options=frozenset({"faults", "units"}),
 )

@@ -46,7 +46,7 @@ def read_wisdm(path: Path, options: ReadOptions) -> RecordingSet:
     path : Path
         `WISDM_ar_v1.1_raw.txt` under any name, or a folder, .zip or .tar.* that holds it.
     options : ReadOptions
-        `faults` decides what malformed records do.
+        `faults` decides what malformed records do, `units` replaces m/s^2.
 
     Returns
     -------
@@ -60,13 +60,14 @@ def read_wisdm(path: Path, options: ReadOptions) -> RecordingSet:
     """
     file, content = _content(path)
     ledger = Ledger(strict=options.faults == "raise")
+    units = options.units_for(len(CHANNELS), ("m/s^2",) * 3)
     records = parse(content, file, ledger, USERS, ACTIVITIES)
     if not len(records.lines):
         raise ledger.nothing_left(path)
     begins = _runs(records)
     leaps = _leaps(records, begins, file, ledger)
     fresh = begins | leaps | ~records.follows
-    recordings = [_recording(records, user, fresh) for user in pd.unique(records.users)]
+    recordings = [_recording(records, user, fresh, units) for user in pd.unique(records.users)]
     return RecordingSet(
         recordings=recordings,
         class_names=ACTIVITIES,
@@ -109,7 +110,7 @@ def _leaps(records: Records, begins: np.ndarray, file: str, ledger: Ledger) -> n
     return leaps
 
 
-def _recording(records: Records, user: int, fresh: np.ndarray) -> Recording:
+def _recording(records: Records, user: int, fresh: np.ndarray, units: tuple[str, ...]) -> Recording:
     rows = np.flatnonzero(records.users == user)
     begins = np.flatnonzero(fresh[rows] | (np.diff(rows, prepend=rows[0] - 1) != 1))
     return Recording(
@@ -117,7 +118,7 @@ def _recording(records: Records, user: int, fresh: np.ndarray) -> Recording:
         subject=f"user{user:02d}",
         values=np.ascontiguousarray(records.values[rows].T),
         channels=CHANNELS,
-        units=("m/s^2",) * 3,
+        units=units,
         rate_hz=RATE_HZ,
         segments=tuple(
             Segment(start=start, stop=stop, label=ACTIVITIES[records.activities[rows[start]]])
@@ -154,5 +155,5 @@ READER = Reader(
     summary=f"the WISDM v1.1 set: {FILE}, or a folder, .zip or .tar.* that holds it",
     accepts=_accepts,
     read=read_wisdm,
-    options=CUT_OPTIONS | {"faults"},
+    options=CUT_OPTIONS | {"faults", "units"},
 )

@@ -80,7 +80,8 @@ def read_wisdm_2019(path: Path, options: ReadOptions) -> RecordingSet:
     path : Path
         The set, or a part of it such as `raw/phone/gyro` or a single file.
     options : ReadOptions
-        `channels` chooses device and sensors; `faults` decides what malformed lines do.
+        `channels` chooses device and sensors; `faults` decides what malformed lines do, `units` replaces the
+        published units of the channels that are read.
 
     Returns
     -------
@@ -94,6 +95,8 @@ def read_wisdm_2019(path: Path, options: ReadOptions) -> RecordingSet:
     """
     found = _find(path)
     streams = _chosen(path, found, options.channels)
+    published = tuple(STREAMS[stream][1] for stream in streams for _ in "xyz")
+    units = options.units_for(len(published), published)
     ledger = Ledger(strict=options.faults == "raise")
     read = ", ".join(STREAMS[stream][0] for stream in streams)
     others = [STREAMS[stream][0] for stream in STREAMS if stream not in streams and any(s == stream for s, _ in found)]
@@ -108,7 +111,7 @@ def read_wisdm_2019(path: Path, options: ReadOptions) -> RecordingSet:
             continue
         files = [found[stream, subject] for stream in streams]
         parts = [_part(name, content, subject, ledger) for name, content in files]
-        recording = _recording(streams, subject, parts, [name for name, _ in files], ledger)
+        recording = _recording(streams, subject, parts, [name for name, _ in files], units, ledger)
         if recording is not None:
             recordings.append(recording)
     if not recordings:
@@ -181,6 +184,7 @@ def _recording(
     subject: int,
     parts: list[tuple[Records, np.ndarray, float]],
     files: list[str],
+    units: tuple[str, ...],
     ledger: Ledger,
 ) -> Recording | None:
     records, fresh, rate_hz = parts[0]
@@ -204,7 +208,7 @@ def _recording(
         subject=str(subject),
         values=np.ascontiguousarray(values.T),
         channels=tuple(f"{STREAMS[stream][0]}-{axis}" for stream in streams for axis in "xyz"),
-        units=tuple(STREAMS[stream][1] for stream in streams for _ in "xyz"),
+        units=units,
         rate_hz=rate_hz,
         segments=tuple(
             Segment(start=start, stop=stop, label=names[records.activities[start]])
@@ -248,5 +252,5 @@ READER = Reader(
     summary="the WISDM phone and watch set of 2019 (UCI 507) as a folder, .zip or .tar.*",
     accepts=_accepts,
     read=read_wisdm_2019,
-    options=CUT_OPTIONS | {"faults"},
+    options=CUT_OPTIONS | {"faults", "units"},
 )

@@ -8,7 +8,7 @@ fault                           treatment
 empty line                      rejected; no sample is missing there
 cut off at the end of the file  rejected: a last line without `;` and line end may lack digits
 fused records                   rejected, one row each: `3.033,Jogging`, no `;` between z and the next user
-extra fields                    rejected: more than six
+extra fields                    rejected: more than six, or more than 10,000 characters
 missing z                       rejected: `0.5,;` where y is followed by a comma and nothing
 missing fields                  rejected: less than six, or an empty one
 unknown user, unknown activity  rejected: none of the set's
@@ -188,6 +188,10 @@ _FINE, _EMPTY, _ZERO, _REPEATED = (
 )
 
 
+_LONGEST = 10_000
+"""Characters of a record; longer ones would only fill the memory."""
+
+
 class _Record(NamedTuple):
     """A record of an odd line: what it holds, or which of `KINDS` is its fault."""
 
@@ -250,6 +254,9 @@ def _records(line: int, text: str, is_cut: bool, users: range, activities: tuple
                 mends.append("trailing semicolon")
             elif "," in after:
                 mends.append("trailing comma")
+        if len(record) > _LONGEST:
+            yield _Record(line, fault=KINDS.index("extra fields"))
+            continue
         parts = [field.strip(_BLANK) for field in record.split(",")]
         if len(parts) > 6 and not any(parts[6:]):
             if parts[5]:
