@@ -43,10 +43,10 @@ def read_table(path: Path, options: ReadOptions) -> RecordingSet:
     subject, label or recording from the path of the file instead. Separator, decimal sign, encoding, preamble and header
     are found by looking and stated in the report; the columns of a table without a header are `column0`, `column1`, ...
 
-    Malformed rows are left out and counted with their line and the reason: "overlong line", "empty line", "NUL byte", "unbalanced quote",
-    "wrong number of columns", "no time", "unreadable time", "no number", "missing value" (unless `missing` fills or masks
+    Malformed rows are left out and counted with their line and the reason: "overlong line" (a
+    megabyte), "empty line", "NUL byte", "unbalanced quote", "wrong number of columns", "no time", "unreadable time", "no number", "missing value" (unless `missing` fills or masks
     it), "infinite value", "no label" (unless `drop_unlabelled` keeps the row without one), "no subject", "no
-    recording", "lone row, no rate", "repeated row" (written twice, with its time) and what `tsimage.clock.timeline`
+    recording", "overlong label" (255 characters; subject, recording and channel alike), "lone row, no rate", "repeated row" (written twice, with its time) and what `tsimage.clock.timeline`
     finds; of long tables also "no channel", "repeated channel" and "incomplete sample". A file of a folder that cannot be
     read, or whose path does not match the pattern, is one rejected row.
 
