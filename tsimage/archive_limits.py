@@ -139,9 +139,7 @@ def damage_of(label: str) -> Iterator[None]:
         if error.errno not in (None, errno.EINVAL):  # damaged bytes send zipfile to places before the beginning
             raise
         raise damaged(label, _reason(error)) from error
-    except (
-        Exception
-    ) as error:  # a dozen types: zlib.error, struct.error, EOFError, IndexError, NotImplementedError, ...
+    except Exception as error:  # zipfile, tarfile, lzma and zlib raise what damaged bytes happen to lead to
         raise damaged(label, _reason(error)) from error
 
 

@@ -196,39 +196,6 @@ def say_rates(measured: Mapping[str, float], stated_hz: float | None, ledger: Le
         )
 
 
-def repeated_rows(times: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Tell which rows were written twice: bool, shape (row,), True where a row equals the one before it.
-
-    A coarse clock repeats times, too, and the values of a sensor at rest. So none is taken for written twice where most
-    rows of one time differ, where the clock is coarse without them, or where values hardly ever change.
-
-    Parameters
-    ----------
-    times : ndarray of float64, shape (row,)
-    values : ndarray, shape (channel, row)
-
-    Examples
-    --------
-    >>> repeated_rows(np.array([0.0, 0.0, 1.0, 1.0]), np.array([[5, 5, 6, 6]])).tolist()
-    [False, True, False, True]
-    >>> repeated_rows(np.array([0.0, 0.0, 1.0, 1.0]), np.array([[5, 6, 7, 8]])).tolist()
-    [False, False, False, False]
-    """
-    repeated = np.zeros(len(times), dtype=bool)
-    same_time = times[1:] == times[:-1]
-    if not same_time.any():
-        return repeated
-    before, after = values[:, :-1], values[:, 1:]
-    same_values = ((before == after) | ((before != before) & (after != after))).all(axis=0)  # NaN is like NaN
-    twice = same_time & same_values
-    others = int(same_time.sum() - twice.sum())
-    is_coarse = others >= twice.sum() or others > COARSE * (len(times) - twice.sum())
-    moves = ~same_values[~same_time]
-    if not is_coarse and 2 * moves.sum() > len(moves):
-        repeated[1:] = twice
-    return repeated
-
-
 def _batches(times: np.ndarray) -> np.ndarray:
     """Return where runs of equal times begin."""
     return np.flatnonzero(np.concatenate([[True], times[1:] != times[:-1]])) if len(times) else np.zeros(0, dtype=int)

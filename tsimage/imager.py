@@ -12,7 +12,6 @@ from functools import cached_property, lru_cache, partial
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
-from array_api_compat import array_namespace, is_array_api_obj
 
 from tsimage.blocks import blocks
 from tsimage.errors import UserError, unknown
@@ -20,6 +19,7 @@ from tsimage.fields import FIELDS, Layer, parse_stack
 from tsimage.fields.gramian import Order, check_target
 from tsimage.fields.markov import MarkovModel, merged_bins
 from tsimage.gaps import fill_gaps
+from tsimage.paintable import HOW_TO_FILL, check_block, checked_output, real_windows
 from tsimage.painting import paint_array, paint_layer, paint_tensor
 from tsimage.policies import (
     ConstantPolicy,
@@ -40,7 +40,6 @@ Dtype = Literal["float32", "float64", "float16", "uint8", "uint16"]
 Engine = Literal["auto", "numpy"]
 _ENGINES = get_args(Engine)
 _WORDS = {"dtype": Dtype, "order": Order, "segmentation": Segmentation, "constant_series": ConstantPolicy}
-_FILL = ", or paint with imager(x, missing='0.2s') to fill gaps of NaN up to 0.2 s, or missing='mask'"
 
 SUSPICIOUS_SHARE = 0.1
 """With more samples than this outside the fixed range, the unit is probably wrong."""
@@ -206,7 +205,7 @@ class Imager:
         fitted = dataclasses.replace(self)
         if not any(layer.is_fitted for layer in self.layers):
             return fitted
-        values = _whole(x) if isinstance(x, Windows) else _numbers(np.asarray(x))
+        values = _whole(x) if isinstance(x, Windows) else real_windows(np.asarray(x))
         for layer in self.layers:
             if layer.is_fitted and layer.field.fit is not None:
                 options = {name: value for name, value in layer.options.items() if name != "fit"}
@@ -385,7 +384,7 @@ class Imager:
             names, units, rate_hz = x.channels, x.units, x.rate_hz
             missing = "mask" if missing == "raise" and x.gaps is not None else missing
             x, ids = x.values, x.ids
-        x = _numbers(x)
+        x = real_windows(x)
         n, n_channels, length = (int(s) for s in x.shape)
         units = ("",) * n_channels if units is None else tuple(units)
         names = names or [str(i) for i in range(n_channels)]
@@ -399,9 +398,9 @@ class Imager:
         if missing != "raise":
             x, gone = filled(x, missing, rate_hz, names, ids)
         elif is_numpy and not known_finite:
-            check = partial(_check_block, x, names)
+            check = partial(check_block, x, names)
         elif not known_finite:
-            check_finite(x, names, _FILL)
+            check_finite(x, names, HOW_TO_FILL)
         constant = None if self.constant_series == "flag" else constant_series(x)
         if constant is not None and self.constant_series == "raise":
             refuse_constant(constant, names, ids)
@@ -409,7 +408,7 @@ class Imager:
             refuse_masked(self.dtype)
         if is_numpy:
             shape = (n, n_images, self.size, self.size)
-            images = np.empty(shape, dtype=self.dtype) if out is None else _checked(out, shape, self.dtype)
+            images = np.empty(shape, dtype=self.dtype) if out is None else checked_output(out, shape, self.dtype)
             paint_array(self, x, limits, images, engine, check)
         elif out is not None or engine != "auto":
             raise UserError("out= and engine= are for NumPy arrays; a tensor comes back on the device of the input")
@@ -481,42 +480,6 @@ def _whole(windows: Windows) -> np.ndarray:
             f"{windows.name}: samples are missing in every training window: fill gaps, or choose fit=window"
         )
     return windows.values[whole]
-
-
-def _numbers(x: Any) -> Any:
-    """Return windows as an array or tensor of real numbers, shape (window, channel, time) with at least one window."""
-    if not isinstance(x, np.ndarray) and not is_array_api_obj(x):
-        try:
-            x = np.asarray(x)
-        except ValueError as error:
-            raise UserError(f"cannot paint windows of unequal length ({error}): cut them to one length") from error
-    if len(x.shape) != 3:
-        raise UserError(f"cannot paint an array of shape {tuple(x.shape)}: give (window, channel, time)")
-    if 0 in x.shape:
-        raise UserError(f"cannot paint an array of shape {tuple(x.shape)}: there are no windows in it")
-    if not (
-        x.dtype.kind in "fiub"
-        if isinstance(x, np.ndarray)
-        else not array_namespace(x).isdtype(x.dtype, "complex floating")
-    ):
-        raise UserError(f"cannot paint values of type {x.dtype}: give real numbers")
-    return x
-
-
-def _checked(out: Any, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != np.dtype(dtype):
-        got = f"{out.dtype} of shape {tuple(out.shape)}" if hasattr(out, "dtype") else type(out).__name__
-        raise UserError(f"out is {got}: the images need a NumPy array of {dtype} and shape {shape}")
-    if not out.flags.writeable:
-        raise UserError("out is read-only: give an array that images can be written into, as a copy of it")
-    return out
-
-
-def _check_block(x: np.ndarray, names: Sequence[str], block: np.ndarray) -> None:
-    from tsimage.kernels import is_finite
-
-    if block.dtype not in (np.float32, np.float64) or not is_finite(block):
-        check_finite(x, names, _FILL)
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:

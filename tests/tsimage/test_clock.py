@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tsimage
-from tsimage.clock import repeated_rows, timeline
+from tsimage.clock import timeline
 from tsimage.ledger import Ledger
+from tsimage.readers.table_recordings import repeated_rows
 
 
 def read(times, rate_hz=None, strict=False, **options):

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from tsimage.clock import repeated_rows, timeline
+from tsimage.clock import COARSE, timeline
 from tsimage.cutting import Recording, Segment
 from tsimage.errors import UserError
 from tsimage.ledger import Ledger
@@ -143,3 +143,36 @@ def _check_alternating(recordings: list[Recording], file: str, label: object, le
     if n_breaks == n_rows - len(recordings):  # every row is alone, and no window can be cut
         raise UserError(f"{label}: {said}")
     ledger.say(f"{file}: {said}")
+
+
+def repeated_rows(times: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Tell which rows were written twice: bool, shape (row,), True where a row equals the one before it.
+
+    A coarse clock repeats times, too, and the values of a sensor at rest. So none is taken for written twice where most
+    rows of one time differ, where the clock is coarse without them, or where values hardly ever change.
+
+    Parameters
+    ----------
+    times : ndarray of float64, shape (row,)
+    values : ndarray, shape (channel, row)
+
+    Examples
+    --------
+    >>> repeated_rows(np.array([0.0, 0.0, 1.0, 1.0]), np.array([[5, 5, 6, 6]])).tolist()
+    [False, True, False, True]
+    >>> repeated_rows(np.array([0.0, 0.0, 1.0, 1.0]), np.array([[5, 6, 7, 8]])).tolist()
+    [False, False, False, False]
+    """
+    repeated = np.zeros(len(times), dtype=bool)
+    same_time = times[1:] == times[:-1]
+    if not same_time.any():
+        return repeated
+    before, after = values[:, :-1], values[:, 1:]
+    same_values = ((before == after) | ((before != before) & (after != after))).all(axis=0)  # NaN is like NaN
+    twice = same_time & same_values
+    others = int(same_time.sum() - twice.sum())
+    is_coarse = others >= twice.sum() or others > COARSE * (len(times) - twice.sum())
+    moves = ~same_values[~same_time]
+    if not is_coarse and 2 * moves.sum() > len(moves):
+        repeated[1:] = twice
+    return repeated

@@ -13,12 +13,12 @@ from tsimage.readers.long_layout import samples_of_long
 from tsimage.readers.numbers import missing_values, numbers, words
 from tsimage.readers.sieve import Sieve
 from tsimage.readers.table_layout import long_columns
+from tsimage.readers.text import LARGEST
 from tsimage.readers.timestamps import seconds
 from tsimage.windows import matching
 
 _LONGEST_NAME = 255
 """Characters; arrays of names take as much for each as the longest needs."""
-_LARGEST = float(np.finfo(np.float32).max)
 _NOTHING_LOST = ("empty line", "repeated channel")
 """Reasons to leave out a row that held no sample of its own."""
 
@@ -197,7 +197,7 @@ def _values(checked: _Rows, rows: Rows, name: str, may_miss: bool) -> np.ndarray
     column = rows.columns[name]
     values = numbers(column, rows.decimal)
     with np.errstate(invalid="ignore"):
-        bad = ~(np.abs(values) <= _LARGEST)
+        bad = ~(np.abs(values) <= LARGEST)
     if bad.any():
         no_number = np.isnan(values)
         empty = no_number.copy()

@@ -16,7 +16,8 @@ from tsimage.ledger import Ledger
 _BLOCK_BYTES = 1 << 20
 _WIDEST_NUMBER = 256
 """Bytes a column: longer lines are no numbers, and would only fill the memory."""
-_LARGEST = float(np.finfo(np.float32).max)  # what samples are kept in
+LARGEST = float(np.finfo(np.float32).max)
+"""Samples are kept as float32."""
 _NAN_WORDS = ["NaN", "nan", "NAN"]
 _NUMBER = rb"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 _NAN = rb"[+-]?[nN][aA][nN]"
@@ -92,7 +93,7 @@ def numeric_rows(
         rows = _parse(block, n_columns, separator, allow_nan)
         if rows is None or len(rows) != n_lines:
             rows, where = _parse_line_by_line(block, read, n_columns, separator, allow_nan, fault)
-        infinite = np.abs(rows) > _LARGEST
+        infinite = np.abs(rows) > LARGEST
         if infinite.any():
             gone = infinite.any(axis=1)
             for line in where[gone].tolist():

@@ -38,13 +38,13 @@ import numpy as np
 import pandas as pd
 
 from tsimage.ledger import Ledger
+from tsimage.readers.text import LARGEST
 
 _PLAIN = r"-?\d{1,6}(?:\.\d*)?(?:[eE]-\d{1,2})?"
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _NO_NUMBER = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 _USER = re.compile(r"\d{1,9}", re.ASCII)
 _TIME = re.compile(r"-?\d{1,18}", re.ASCII)
-_LARGEST = float(np.finfo(np.float32).max)
 _BLANK = " \t\r\f\v"
 _NOTHING = _BLANK + ","
 
@@ -282,7 +282,7 @@ def _record(line: int, parts: list[str], mends: tuple[str, ...], users: range, a
         fault = "unknown activity"
     elif not _TIME.fullmatch(parts[2]) or not all(_NUMBER.fullmatch(n) or _NO_NUMBER.fullmatch(n) for n in numbers):
         fault = "not a number"
-    elif not all(abs(float(n)) <= _LARGEST for n in numbers):
+    elif not all(abs(float(n)) <= LARGEST for n in numbers):
         fault = "not finite"
     else:
         x, y, z = map(float, numbers)
