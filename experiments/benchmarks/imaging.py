@@ -9,7 +9,8 @@ round after round, and the median of their rounds counts:
 - `pyts` as its users call it: once per channel and method, on a whole set of windows; it computes in float64;
 - `numpy` and `numba`: `Imager` with `engine="numpy"` and by default, to float32 into an output that is reused;
 - `torch`: `Imager` on tensors, in batches of 64 as in training;
-- `memset`: as many bytes of zeros into an output that is reused, on all cores: the limit, which paints nothing.
+- `memset`: as many bytes of zeros into an output that is reused, on one core or on all, whichever is quicker: the limit,
+  which paints nothing.
 
 The windows are real: accelerometer windows of the bundled set, joined within each activity to series of the length
 asked for.
@@ -84,12 +85,16 @@ def contenders(stack: str, x: np.ndarray, size: int, n_pyts: int) -> dict[str, t
         block = other[start : start + rows]
         ctypes.memset(block.ctypes.data, 0, block.nbytes)
 
+    zeros: tuple[Callable[[], object], ...] = (
+        lambda: ctypes.memset(other.ctypes.data, 0, other.nbytes),
+        lambda: list(pool.map(memset, range(0, len(x), rows))),
+    )
     return {
         "pyts": (n_pyts, lambda: [method.transform(part[:, axis]) for method in chosen for axis in range(3)]),
         "numpy": (len(x), lambda: imager(x, out=out, engine="numpy")),
         "numba": (len(x), lambda: imager(x, out=out)),
         "torch": (len(x), lambda: deque((imager(batch) for batch in batches), maxlen=0)),
-        "memset": (len(x), lambda: list(pool.map(memset, range(0, len(x), rows)))),
+        "memset": (len(x), min(zeros, key=lambda call: repeated(call, WARM))),
     }
 
 
