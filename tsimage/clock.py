@@ -217,6 +217,9 @@ def _is_gap(steps: np.ndarray, usual: float) -> np.ndarray:
 def _rate(steps: np.ndarray, jumps: np.ndarray, usual: float, sizes: np.ndarray | None = None) -> float | None:
     """Return samples per second over the steps that are no breaks, to 4 digits; each step counts `sizes` samples."""
     within = ~jumps & ~_is_gap(steps, usual)
+    if sizes is not None:  # the first batch of a stretch may be a part of one
+        whole = within & np.append(False, within[:-1])
+        within = whole if whole.any() else within
     seconds = float(steps[within].sum())
     samples = float(within.sum() if sizes is None else sizes[within].sum())
     rate = samples / seconds if seconds > 0 else math.nan

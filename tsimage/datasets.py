@@ -218,7 +218,9 @@ def cut_source(source: Source, options: ReadOptions) -> Windows:
     window, overlap = options.window, options.overlap
     if options.resample is not None:
         before = read.recordings[0].rate_hz
-        said = f"Resampled from {before:g} to {options.resample:g} Hz; windows and flags are of what came out"
+        rates = sorted({recording.rate_hz for recording in read.recordings})
+        span = f"{rates[0]:g}" if len(rates) == 1 else f"{rates[0]:g} to {rates[-1]:g} Hz"
+        said = f"Resampled from {span} to {options.resample:g} Hz; windows and flags are of what came out"
         report = replace(report, notes=(*report.notes, said))
         if window is None and read.window is not None:
             window = f"{read.window / before:.9f}s"  # as long as the format's own
@@ -296,6 +298,7 @@ def chosen(source: Source | None, windows: Windows, options: ReadOptions) -> Win
     """
     if windows.flags is None:
         windows = replace(windows, flags=inspect(windows))  # of all channels together, before gaps are filled
+        windows = _with_wrong_units_named(windows)
     if options.channels and (source is None or source.chooses_channels):
         windows = windows.keep_channels(options.channels)
     if options.classes:
@@ -323,6 +326,23 @@ def chosen(source: Source | None, windows: Windows, options: ReadOptions) -> Win
             "flags in without: ask for less"
         )
     return windows
+
+
+def _with_wrong_units_named(windows: Windows) -> Windows:
+    """Say in the report which recordings gravity contradicts, as one file in another unit."""
+    if windows.flags is None or windows.read_report is None:
+        return windows
+    wrong = (windows.flags & FLAGS["wrong-unit"].bit).any(axis=1)
+    if not wrong.any():
+        return windows
+    found, counts = np.unique(windows.recordings[wrong], return_counts=True)
+    named = ", ".join(f"'{name}' ({n:,})" for name, n in zip(found[:5].tolist(), counts[:5].tolist(), strict=True))
+    more = f" and {len(found) - 5:,} more recordings" if len(found) > 5 else ""
+    said = (
+        f"WARNING: gravity contradicts the stated unit in windows of {named}{more}: mend these files, or leave such windows "
+        "out (option without wrong-unit)"
+    )
+    return replace(windows, read_report=replace(windows.read_report, notes=(*windows.read_report.notes, said)))
 
 
 def _basic_motions() -> Windows:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tsimage.imager import Imager
 
 _BLOCK_BYTES = 1 << 23
-_SMALL_BYTES = 1 << 21  # of Gramian fields, which one core writes as fast as two share them
+_SMALL_BYTES = 1 << 23  # of Gramian fields, which one core writes before another has woken up
 _WORTH_WAKING_S = 1e-3
 """Work for less time than this is done before a sleeping thread has joined in: waking one takes up to 0.3 ms."""
 _SORTED_BYTES = 1 << 18

@@ -122,12 +122,13 @@ class ImageStore:
 
         Parameters
         ----------
-        index : slice, or array of positions or bool
+        index : int, slice, or array of positions or bool
             As for `images`.
 
         Returns
         -------
         ndarray of float64, shape (window, raw channel, S)
+            Without the first axis for an int.
             What lay outside a fixed range comes back as its end; see `tsimage.inverse` for the error.
 
         Raises
@@ -147,6 +148,8 @@ class ImageStore:
         limits = fixed_limits(recipe["scaling"], source["units"])
         limits = self.ranges[index].astype(np.float64) if limits is None else limits
         images = self.read(index)
+        if images.ndim == 3:
+            return self.series(slice(index, index + 1 or None))[0]
         if positions["gasf"] and positions["gadf"]:
             pair = (images[:, positions[field]] for field in ("gasf", "gadf"))
             return from_pair(*pair, target=target, limits=limits)

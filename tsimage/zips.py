@@ -64,10 +64,11 @@ class Zip:
         names: set[str] = set()
         self.members: dict[str, zipfile.ZipInfo] = {}
         for info in infos:
-            name = safe_name(info.orig_filename, label, names, is_folder=info.is_dir())  # zipfile cuts names at NUL
+            is_folder = info.filename.endswith("/")
+            name = safe_name(info.orig_filename, label, names, is_folder=is_folder)  # zipfile cuts names at NUL
             if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise no_file(label, name)
-            if info.is_dir() or is_hidden(name):
+            if is_folder or is_hidden(name):
                 continue
             if info.flag_bits & 1:
                 raise UserError(

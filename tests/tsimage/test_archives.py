@@ -616,3 +616,10 @@ def test_names_of_a_bomb_are_refused_each_time(tmp_path):
         with pytest.raises(UserError, match="unpacks to more than"):
             names_of(path)
     assert names_of(tmp_path, (".gz",)) == ["a.tar.gz"]
+
+
+def test_a_member_of_a_zip_without_a_name_is_refused(tmp_path, says):
+    path = write_zip(tmp_path / "a.zip", ("walk.csv", b"1\n"))
+    path.write_bytes(path.read_bytes().replace(b"walk.csv", b"\0alk.csv"))
+    with pytest.raises(UserError, match="is not allowed in an archive"):
+        files_of(path, ())

@@ -335,3 +335,18 @@ def test_the_real_clock_of_an_uneven_phone(data_dir):
     # steps of 99.9, 49.9, 110.1 and 110.0 ms
     assert clock.rate_hz == 10.81
     assert (clock.kept.tolist(), clock.breaks.tolist(), ledger.faults) == ([0, 1, 2, 3, 4], [], [])
+
+
+@pytest.mark.parametrize("phase", [0.0, 0.5, 0.9])
+def test_a_batch_that_the_recording_begins_within_does_not_count_for_the_rate(phase):
+    times = np.floor(phase + np.arange(400) / 50)
+    for stated in (None, 50.0):
+        clock, _ = read(times, stated)
+        assert clock.measured_hz == 50.0
+        assert len(clock.kept) == 400
+
+
+def test_a_batch_after_a_break_does_not_count_for_the_rate():
+    clock, _ = read([0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 90, 91, 91, 91, 91, 92])
+    assert clock.measured_hz == 4.0
+    assert clock.breaks.tolist() == [10]

@@ -221,6 +221,20 @@ def test_a_resampled_set_says_from_which_rate(table):
     assert "Resampled from 50 to 25 Hz; windows and flags are of what came out" in windows.read_report.notes
 
 
+def test_a_recording_in_another_unit_is_named(table):
+    rest = [f"{i / 50},{0.01 * (i % 3)},0,{g},sit" for g in (9.81, 1.0) for i in range(200)]
+    folder = table()
+    for name, rows in (("a", rest[:200]), ("b", rest[200:])):
+        (folder / f"{name}.csv").write_text("t,ax,ay,az,what\n" + "\n".join(rows) + "\n")
+    windows = tsimage.load(
+        folder, **COLUMNS | {"channels": ("ax", "ay", "az"), "units": "m/s^2"}, window="50", constant="flag"
+    )
+    assert windows.read_report.notes[-1] == (
+        "WARNING: gravity contradicts the stated unit in windows of 'b' (4): mend these files, or leave such windows out "
+        "(option without wrong-unit)"
+    )
+
+
 def test_a_flag_that_does_not_exist_is_refused_before_anything_is_read():
     with pytest.raises(tsimage.UserError, match="unknown quality flag 'stuk': did you mean 'stuck'"):
         ReadOptions(without=("stuk",))

@@ -544,6 +544,11 @@ def test_parquet_that_holds_lists_or_claims_too_much_is_refused(tmp_path, says, 
         tsimage.load(bomb, **READ)
 
 
+def test_labels_too_large_for_whole_numbers_are_names(tmp_path):
+    pd.DataFrame({"x": [0.0, 1.0], "y": [1e19, 1e19]}).to_parquet(tmp_path / "a.parquet")
+    assert tsimage.load(tmp_path / "a.parquet", **READ).class_names == ("1e+19",)
+
+
 def test_the_index_that_pandas_stores_in_parquet_is_a_column(tmp_path):
     frame = pd.DataFrame({"x": [0.0, 1.0], "y": ["a", "a"]}, index=pd.Index([0.0, 0.5], name="t"))
     frame.to_parquet(tmp_path / "a.parquet")

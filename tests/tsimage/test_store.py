@@ -267,6 +267,8 @@ def test_series_come_back_in_original_units(make_windows, tmp_path, stack, optio
     error = np.abs(store.series(slice(None)) - expected).max() / span
     assert error < {"float32": 2e-6, "float64": 1e-7, "uint16": 2e-3}[dtype]
     np.testing.assert_array_equal(store.series([4, 1]), store.series(slice(None))[[4, 1]])
+    np.testing.assert_array_equal(store.series(-1), store.series(slice(None))[-1])
+    np.testing.assert_array_equal(store.series(0), store.series(slice(None))[0])
 
 
 def test_a_store_without_what_an_inverse_needs_says_so(make_windows, tmp_path, says):

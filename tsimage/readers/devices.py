@@ -182,7 +182,7 @@ def _stretches(table: Path, origin: float) -> tuple[np.ndarray, np.ndarray, list
 def _seconds(table: Path, column: pd.Series, origin: float) -> np.ndarray:
     seconds = pd.to_numeric(column, errors="coerce").to_numpy(np.float64) + origin
     dates = pd.to_datetime(column.where(~column.str.contains(_ZONE)), format="ISO8601", errors="coerce")
-    elapsed = (dates - pd.Timestamp(0)).dt.total_seconds().to_numpy(np.float64)
+    elapsed = (dates.dt.as_unit("us") - pd.Timestamp(0).as_unit("us")).dt.total_seconds().to_numpy(np.float64)
     times = np.where(np.isnan(seconds), elapsed, seconds)
     if not np.isfinite(times).all():
         row = int(np.argmin(np.isfinite(times)))

@@ -47,7 +47,7 @@ def words(column: pd.Series) -> np.ndarray:
     >>> words(pd.Series([1.0, np.nan])).tolist(), words(pd.Series([" walk", "nan"])).tolist()
     (['1', ''], ['walk', ''])
     """
-    if column.dtype.kind == "f" and bool((column.dropna() % 1 == 0).all()):
+    if column.dtype.kind == "f" and bool(((column % 1 == 0) & (column.abs() < 2**53) | column.isna()).all()):
         column = column.astype("Int64")
     codes, found = pd.factorize(column)  # -1, the last, where there is nothing
     stripped = np.array([str(word).strip() for word in found] + [""], dtype=object)

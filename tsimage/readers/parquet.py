@@ -32,7 +32,7 @@ class ParquetFile:
 
     def __init__(self, content: bytes, file: object) -> None:
         try:
-            from pyarrow import parquet
+            from pyarrow import ArrowException, parquet
         except ImportError as error:
             raise UserError(f"{file}: reading parquet needs pyarrow: pip install 'tsimage[parquet]'") from error
         self._label = file
@@ -40,7 +40,7 @@ class ParquetFile:
             self._file = parquet.ParquetFile(io.BytesIO(content))
             self.columns: tuple[str, ...] = tuple(map(str, self._file.schema_arrow.names))
             n_values = self._file.metadata.num_rows * max(1, self._file.metadata.num_columns)
-        except (ValueError, OSError, OverflowError, MemoryError) as error:
+        except (ValueError, OSError, OverflowError, MemoryError, ArrowException) as error:
             raise self._damaged(error) from error
         if len(set(self.columns)) < len(self.columns):
             raise UserError(f"{file}: a column name stands there more than once: give every column a name of its own")
