@@ -66,6 +66,7 @@ def timeline(
     *,
     rate_hz: float | None = None,
     unit_is_guessed: bool = False,
+    torn: np.ndarray | None = None,
 ) -> Timeline:
     """Check the clock of one recording and find its rate and its breaks.
 
@@ -89,6 +90,8 @@ def timeline(
         The rate stated by the user or the format.
     unit_is_guessed : bool
         Whether nobody said that the times are seconds: a rate below `SLOW_HZ` is then refused.
+    torn : ndarray of bool, shape (row,), optional
+        Rows before which others were left out: batches of a coarse clock that lack rows tell no rate.
 
     Returns
     -------
@@ -112,11 +115,17 @@ def timeline(
     walk.csv: noted 1 x gap, line 6 ('1 s to 4 s')
     """
     with np.errstate(over="ignore"):
-        return _timeline(times, lines, file, ledger, rate_hz, unit_is_guessed)
+        return _timeline(times, lines, file, ledger, rate_hz, unit_is_guessed, torn)
 
 
 def _timeline(
-    times: np.ndarray, lines: np.ndarray, file: str, ledger: Ledger, rate_hz: float | None, unit_is_guessed: bool
+    times: np.ndarray,
+    lines: np.ndarray,
+    file: str,
+    ledger: Ledger,
+    rate_hz: float | None,
+    unit_is_guessed: bool,
+    torn: np.ndarray | None,
 ) -> Timeline:
     known = np.isfinite(times)
     ledger.reject(file, "no time", lines[~known])
@@ -124,18 +133,19 @@ def _timeline(
     rows, jumped = _without_strays(rows, times, lines, file, ledger)
 
     batches = _batches(times[rows])
-    clock, sizes = times[rows[batches]], np.diff(batches, append=len(rows))
+    clock = times[rows[batches]]
+    sizes = _sizes(rows, batches, torn)
     steps = np.diff(clock)
     jumps = jumped[rows[batches[1:]]] if len(rows) else np.zeros(0, dtype=bool)
     usual = _usual(steps)
     coarse = len(rows) - len(batches) > COARSE * len(rows) or (len(batches) == 1 < len(rows) and rate_hz is not None)
     if not coarse and rate_hz is not None:
         coarse = not _agrees(_rate(steps, jumps, usual), rate_hz) and _agrees(
-            _rate(steps, jumps, usual, sizes[:-1]), rate_hz
+            _rate(steps, jumps, usual, sizes), rate_hz
         )
         if not coarse and usual / GAP < 1 / rate_hz < usual * GAP:
             usual = 1 / rate_hz  # a median of rounded times is off by up to half a tick
-    measured = _rate(steps, jumps, usual, sizes[:-1] if coarse else None)
+    measured = _rate(steps, jumps, usual, sizes if coarse else None)
 
     repeated = np.setdiff1d(np.arange(len(rows)), batches, assume_unique=True)
     if coarse:
@@ -201,6 +211,16 @@ def _batches(times: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.concatenate([[True], times[1:] != times[:-1]])) if len(times) else np.zeros(0, dtype=int)
 
 
+def _sizes(rows: np.ndarray, batches: np.ndarray, torn: np.ndarray | None) -> np.ndarray:
+    """Return the rows in each batch but the last; as a number below zero where a row beside or in it was left out."""
+    sizes = np.diff(batches)
+    if torn is None or not len(sizes):
+        return sizes
+    before = torn[rows].astype(np.int64)
+    lacks = np.add.reduceat(before, batches)[:-1] + before[batches[1:]] > 0
+    return np.where(lacks, -sizes, sizes)
+
+
 def _usual(steps: np.ndarray) -> float:
     steps = steps[steps > 0]
     return float(np.median(steps)) if len(steps) else math.nan
@@ -215,13 +235,16 @@ def _is_gap(steps: np.ndarray, usual: float) -> np.ndarray:
 
 
 def _rate(steps: np.ndarray, jumps: np.ndarray, usual: float, sizes: np.ndarray | None = None) -> float | None:
-    """Return samples per second over the steps that are no breaks, to 4 digits; each step counts `sizes` samples."""
+    """Return samples per second over the steps that are no breaks, to 4 digits; each step counts `sizes` samples.
+
+    A size below zero is that of a batch that lacks rows: it counts only where no batch is whole.
+    """
     within = ~jumps & ~_is_gap(steps, usual)
     if sizes is not None:  # the first batch of a stretch may be a part of one
-        whole = within & np.append(False, within[:-1])
+        whole = within & np.append(False, within[:-1]) & (sizes > 0)
         within = whole if whole.any() else within
     seconds = float(steps[within].sum())
-    samples = float(within.sum() if sizes is None else sizes[within].sum())
+    samples = float(within.sum() if sizes is None else np.abs(sizes[within]).sum())
     rate = samples / seconds if seconds > 0 else math.nan
     return float(f"{rate:.4g}") if 0 < rate < math.inf else None
 

@@ -890,3 +890,42 @@ def test_a_pipe_and_an_unreadable_file_are_named(tmp_path, says, monkeypatch):
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with says(f"{tmp_path / 'b.csv'}: cannot be read (Permission denied): check its permissions and the disk"):
         tsimage.load(tmp_path / "b.csv", channels="x", label="y", rate=50, window="2", format="table")
+
+
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        ("Version;1.2\nt;x;y", ["0;0;a", "1;0,5;a", "2;0,5;a", "3;0;a"]),
+        ("t;x;y", ["0;0,5;1.1", "1;1,5;1.1", "2;3,5;1.1", "3;0,5;1.1"]),
+        ("t;x;y;fw", ["0;3,5;a;1.2", "1;4,5;a;1.2", "2;3,5;a;1.2", "3;4,5;a;1.2"]),
+    ],
+)
+def test_the_decimal_sign_is_that_of_the_columns_asked_for(csv, header, rows):
+    windows = tsimage.load(csv(header, *rows), **TIMED)
+    expected = [float(row.split(";")[1].replace(",", ".")) for row in rows]
+    assert windows.values.ravel().tolist() == expected
+
+
+def test_the_unit_of_dates_is_no_guess(csv):
+    rows = [f"2024-05-01 12:{i:02}:00,{i},a" for i in range(4)]
+    windows = tsimage.load(csv("t,x,y", *rows), **TIMED)
+    assert windows.rate_hz == pytest.approx(1 / 60, rel=1e-3)
+    assert len(windows) == 2
+
+
+def test_a_bad_row_breaks_only_the_recording_it_is_of(csv):
+    rows = [f"{t},{'bad' if (t, s) == (2, 'b') else t},w,{s}" for t in range(8) for s in "ab"]
+    windows = tsimage.load(csv("t,x,y,s", *rows), **TIMED, subject="s")
+    assert windows.ids[windows.subjects == "a"].tolist() == [f"a/a:{i}-{i + 2}" for i in (0, 2, 4, 6)]
+    assert windows.values[windows.subjects == "b"].ravel().tolist() == [0, 1, 3, 4, 5, 6]
+    unknown = [f"{t},{t},w,{'' if (t, s) == (2, 'b') else s}" for t in range(8) for s in "ab"]
+    windows = tsimage.load(csv("t,x,y,s", *unknown), **TIMED, subject="s")
+    assert windows.ids[windows.subjects == "a"].tolist() == ["a/a:0-2", "a/a:3-5", "a/a:5-7"]
+
+
+@pytest.mark.parametrize("options", [{}, {"rate": 4.0}])
+def test_rows_left_out_do_not_slow_a_coarse_clock(csv, options):
+    rows = [f"{t // 4},{'bad' if t == 9 else t},w" for t in range(24)]
+    windows = tsimage.load(csv("t,x,y", *rows), **TIMED, **options)
+    assert windows.rate_hz == 4.0
+    assert windows.read_report.rows_rejected == 1

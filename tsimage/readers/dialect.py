@@ -105,7 +105,7 @@ def _recoded(content: bytes, codec: str, file: object) -> bytes:
         ) from error
 
 
-def dialect_of(content: bytes, file: object, wanted: Collection[str] = ()) -> Dialect:
+def dialect_of(content: bytes, file: object, wanted: Collection[str] = (), numeric: Collection[str] = ()) -> Dialect:
     r"""Find out how a text is written from its first lines, and some in the middle and at the end.
 
     That separator and number of fields are taken with which most lines are made of numbers. The first line with this
@@ -120,6 +120,8 @@ def dialect_of(content: bytes, file: object, wanted: Collection[str] = ()) -> Di
         Name for errors.
     wanted : collection of str
         Names of columns that the user asked for.
+    numeric : collection of str
+        Those of them that hold numbers: they tell the decimal sign.
 
     Raises
     ------
@@ -174,8 +176,8 @@ def dialect_of(content: bytes, file: object, wanted: Collection[str] = ()) -> Di
             f"{file}, line {(header or 0) + 1}: the column name '{twice[0]}' stands there more than once: give every "
             "column a name of its own"
         )
-    cells = [cell for line in sample for cell in _cells(line, separator)]
-    commas = separator != "," and any(map(_COMMA.fullmatch, cells)) and not any(map(_POINT.fullmatch, cells))
+    rows = [cells for line in sample if len(cells := _cells(line, separator)) == width]
+    commas = separator != "," and _has_decimal_commas(rows, [i for i, name in enumerate(columns) if name in numeric])
     return Dialect(
         separator=separator,
         decimal="," if commas else ".",
@@ -184,6 +186,20 @@ def dialect_of(content: bytes, file: object, wanted: Collection[str] = ()) -> Di
         skipped=tuple(i + 1 for i in range(n_before) if i != header),
         n_before=n_before,
     )
+
+
+def _has_decimal_commas(rows: list[list[str]], numeric: list[int]) -> bool:
+    """Tell whether more columns hold numbers like 0,5 than like 0.5; of the numeric ones if any holds either."""
+    commas: list[int] = []
+    points: list[int] = []
+    for i, column in enumerate(zip(*rows, strict=True)):
+        n_commas, n_points = (sum(1 for cell in column if sign.fullmatch(cell)) for sign in (_COMMA, _POINT))
+        if n_commas != n_points:
+            (commas if n_commas > n_points else points).append(i)
+    asked = set(numeric) & {*commas, *points}
+    if asked:
+        return 2 * len(asked.intersection(commas)) > len(asked)
+    return len(commas) > len(points)
 
 
 def is_table(head: bytes) -> bool:

@@ -162,7 +162,9 @@ def _rows(
     content, encoding = utf8_lines(content, label)
     options = layout.options
     channels = options.channels if long_columns(options) is None else ()  # of a long table they are no columns
-    dialect = dialect_of(content, label, {*named_columns(options).values(), *channels})
+    named = named_columns(options)
+    numeric = {*channels, *(named[what] for what in ("time", "value") if what in named)}
+    dialect = dialect_of(content, label, {*named.values(), *channels}, numeric)
     columns, channels = layout.columns(label, dialect.columns)
     layout.describe(file, str(dialect) if encoding == "UTF-8" else f"{dialect}, read as {encoding}")
     ledger.note(file, "line before the table", np.array(dialect.skipped, dtype=np.int64))

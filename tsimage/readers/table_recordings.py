@@ -117,7 +117,8 @@ def _in_time(
         str(label),
         own,
         rate_hz=options.rate,
-        unit_is_guessed=options.time_unit is None,
+        unit_is_guessed=options.time_unit is None and not samples.is_dated,
+        torn=np.append(False, np.diff(samples.lost[rows]) != 0),
     )
     for fault in own.faults:
         if fault.treatment == "rejected":

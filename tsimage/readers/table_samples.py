@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from tsimage.ledger import Ledger
 from tsimage.readers import ReadOptions
@@ -14,7 +15,7 @@ from tsimage.readers.numbers import missing_values, numbers, words
 from tsimage.readers.sieve import Sieve
 from tsimage.readers.table_layout import long_columns
 from tsimage.readers.text import LARGEST
-from tsimage.readers.timestamps import seconds
+from tsimage.readers.timestamps import is_dated, seconds
 from tsimage.windows import matching
 
 _LONGEST_NAME = 255
@@ -38,12 +39,15 @@ class TableSamples:
         What the columns of the subject and of the recording say.
     times : ndarray of float64 or None, shape (sample,)
         Seconds.
+    is_dated : bool
+        Whether they were dates, so that nobody had to guess their unit.
     lines : ndarray of int64, shape (sample,)
         The (first) line of each.
     order : ndarray of int64, shape (sample,)
         Place in the file; samples whose places differ by 1 are neighbours.
     lost : ndarray of int64, shape (sample,)
-        Rows of the file that were left out before each; a sample does not follow the one before if they differ in it.
+        Rows of the file that were left out before each and were, or may have been, of its recording; a sample does not
+        follow the one before if they differ in it.
     row_lines, row_samples : ndarray of int64, shape (row,)
         Lines of all rows, and the sample that each went to.
     not_asked : dict of str to int
@@ -55,6 +59,7 @@ class TableSamples:
     labels: np.ndarray
     keys: dict[str, np.ndarray]
     times: np.ndarray | None
+    is_dated: bool
     lines: np.ndarray
     order: np.ndarray
     lost: np.ndarray
@@ -170,13 +175,35 @@ def table_samples(
         labels=labels[good],
         keys={what: key[good] for what, key in keys.items()},
         times=None if times is None else times[good],
+        is_dated=options.time is not None and is_dated(rows.columns[options.time]),
         lines=lines,
         order=order,
-        lost=np.searchsorted(sieve.lines(but=_NOTHING_LOST), lines),
+        lost=_lost(sieve, rows.lines, keys, good, lines),
         row_lines=row_lines,
         row_samples=samples,
         not_asked=not_asked,
     )
+
+
+def _lost(
+    sieve: Sieve, row_lines: np.ndarray, keys: dict[str, np.ndarray], good: np.ndarray, lines: np.ndarray
+) -> np.ndarray:
+    """Count the rows left out before each sample, but those that other subjects or recordings lost.
+
+    A row whose subject or recording is not known may have been anybody's.
+    """
+    dropped = sieve.lines(but=_NOTHING_LOST)
+    if not keys or not len(dropped):
+        return np.searchsorted(dropped, lines)
+    owner, _ = pd.MultiIndex.from_arrays(list(keys.values())).factorize()
+    owner[np.any([key == "" for key in keys.values()], axis=0)] = -1
+    at = np.searchsorted(row_lines, dropped).clip(max=len(row_lines) - 1)
+    owner_of_dropped = np.where(row_lines[at] == dropped, owner[at], -1)
+    lost = np.searchsorted(dropped[owner_of_dropped == -1], lines)
+    for one in np.unique(owner_of_dropped[owner_of_dropped >= 0]):
+        own = owner[good] == one
+        lost[own] += np.searchsorted(dropped[owner_of_dropped == one], lines[own])
+    return lost
 
 
 def _times(checked: _Rows, rows: Rows, options: ReadOptions, file: object) -> np.ndarray | None:

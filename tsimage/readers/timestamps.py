@@ -15,6 +15,18 @@ _AMBIGUOUS = re.compile(r"\d{1,2}[/.-]\d{1,2}[/.-](\d{4}|\d\d)\b.*")
 _LIKE_A_DATE = r"\s*\d+[-/.:T]\d"
 
 
+def is_dated(column: pd.Series) -> bool:
+    """Tell whether the first time of a column is a date or a duration, whose unit is no guess.
+
+    >>> is_dated(pd.Series(["2024-05-01 12:00:00"])), is_dated(pd.Series(["12.5"]))
+    (True, False)
+    """
+    if column.dtype.kind in "mM" or pd.api.types.is_datetime64_any_dtype(column):
+        return True
+    first = column.dropna().astype(str).str.strip().head(1)
+    return bool(first.str.match(_LIKE_A_DATE).any()) and bool(np.isnan(numbers(first)).all())
+
+
 def seconds(
     column: pd.Series, lines: np.ndarray, file: object, unit: str | None = None, decimal: str = "."
 ) -> np.ndarray:
