@@ -819,7 +819,11 @@ def test_the_header_of_a_long_table_may_be_commented(csv):
 def test_a_channel_twice_is_no_break_of_a_long_table(csv):
     rows = [f"{t},{axis},{t},a" for t in range(4) for axis in "xz" for _ in range(2)]
     windows = tsimage.load(csv("t,axis,v,y", *rows), **LONG | {"window": "4"}, channels=("x", "z"))
-    assert windows.read_report.counts() == {"repeated channel": 8}
+    assert windows.read_report.counts() == {"repeated row": 8}  # of both channels: whole samples were written twice
+    assert windows.values.tolist() == [[[0, 1, 2, 3], [0, 1, 2, 3]]]
+    rows = [f"{t},{axis},{t},a" for t in range(4) for axis in "xxz"]
+    windows = tsimage.load(csv("t,axis,v,y", *rows), **LONG | {"window": "4"}, channels=("x", "z"))
+    assert windows.read_report.counts() == {"repeated channel": 4}
     assert windows.values.tolist() == [[[0, 1, 2, 3], [0, 1, 2, 3]]]
 
 
@@ -929,3 +933,21 @@ def test_rows_left_out_do_not_slow_a_coarse_clock(csv, options):
     windows = tsimage.load(csv("t,x,y", *rows), **TIMED, **options)
     assert windows.rate_hz == 4.0
     assert windows.read_report.rows_rejected == 1
+
+
+def test_rows_of_a_long_table_after_a_clock_set_back_are_samples_of_their_own(csv):
+    first = [f"{t},{c},{'bad' if (t, c) == (1, 'y') else t},w" for t in range(20) for c in "xy"]
+    second = [f"{t},{c},{100 + t},w" for t in range(20) for c in "xy"]
+    windows = tsimage.load(csv("t,axis,v,y", *first, *second), **LONG, channels=("x", "y"))
+    assert windows.values[:, 0].ravel().tolist() == [*range(2, 20), *range(100, 120)]
+    np.testing.assert_array_equal(windows.values[:, 0], windows.values[:, 1])
+    assert windows.read_report.rows_rejected == 2  # the bad one, and x of its sample
+
+
+def test_a_long_table_of_a_coarse_clock_keeps_every_sample(csv):
+    rows = [f"{t // 4},{c},{t + 100 * (c == 'y')},w" for t in range(24) for c in "xy"]
+    windows = tsimage.load(csv("t,axis,v,y", *rows), **LONG, channels=("x", "y"))
+    assert windows.rate_hz == 4.0
+    assert windows.values[:, 0].ravel().tolist() == list(range(24))
+    assert windows.values[:, 1].ravel().tolist() == list(range(100, 124))
+    assert windows.read_report.rows_rejected == 0

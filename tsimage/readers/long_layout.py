@@ -40,11 +40,13 @@ def samples_of_long(
     sieve: Sieve,
     *,
     may_miss: bool = False,
+    good: np.ndarray | None = None,
 ) -> Samples:
     """Gather the rows that agree in all keys into samples.
 
-    A second row of one sample and channel is a "repeated channel" and goes to the sieve; so do the rows of a sample that
-    lacks a channel, as an "incomplete sample".
+    Where every channel has rows of the same keys several times, as of a coarse clock or of one that was set back, the
+    first of each make a sample, the second another. A row beyond that is a "repeated channel" and goes to the sieve; so
+    do the rows of a sample that lacks a channel, as an "incomplete sample".
 
     Parameters
     ----------
@@ -60,6 +62,8 @@ def samples_of_long(
         Takes down rows that are left out.
     may_miss : bool
         Keep incomplete samples; their missing values are NaN.
+    good : ndarray of bool, shape (row,), optional
+        Rows that are used. The others are counted in telling first from second rows, and left out.
 
     Examples
     --------
@@ -69,17 +73,26 @@ def samples_of_long(
     >>> samples.values.tolist(), sieve.count("incomplete sample")
     ([[6.0], [5.0]], 1)
     """
-    sample = np.zeros(len(values), dtype=np.int64)
-    for key in keys:
-        codes, found = pd.factorize(key)
-        sample = sample * max(1, len(found)) + codes
-        sample, _ = pd.factorize(sample)  # numbered as they appear, and small
+    good = np.ones(len(values), dtype=bool) if good is None else good
     channel = pd.Index(channels).get_indexer(pd.Index(names))
-    n_samples = int(sample.max()) + 1 if len(sample) else 0
-    _, once = np.unique(sample * len(channels) + channel, return_index=True)
-    repeated = np.setdiff1d(np.arange(len(values)), once)
+    alike = np.zeros(len(values), dtype=np.int64)
+    for key in keys:
+        codes, found = pd.factorize(key, use_na_sentinel=False)
+        alike = alike * max(1, len(found)) + codes
+        alike, _ = pd.factorize(alike)  # numbered as they appear, and small
+    times_before, rows_of_each = _occurrences(alike, channel, len(channels))
+    repeated = np.flatnonzero(
+        good & (times_before >= np.maximum(1, rows_of_each.min(axis=1, initial=len(values)))[alike])
+    )
     if len(repeated):
         sieve.drop("repeated channel", lines[repeated], str(names[repeated[0]]))
+        good = good.copy()
+        good[repeated] = False
+    once = np.flatnonzero(good)
+    codes, _ = pd.factorize(alike[once] * (int(times_before.max(initial=0)) + 1) + times_before[once])
+    sample = np.full(len(values), -1, dtype=np.int64)
+    sample[once] = codes
+    n_samples = int(codes.max()) + 1 if len(codes) else 0
 
     table = np.full((len(channels), n_samples), np.nan)
     table[channel[once], sample[once]] = values[once]
@@ -96,3 +109,11 @@ def samples_of_long(
     sample_of = np.full(len(values), -1, dtype=np.int64)
     sample_of[once] = np.where(whole, np.cumsum(whole) - 1, -1)[sample[once]]
     return Samples(values=table[:, whole], lines=lines[first], first=first, sample_of=sample_of)
+
+
+def _occurrences(alike: np.ndarray, channel: np.ndarray, n_channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many rows of the same keys and channel stand before each, and how many there are, (key, channel)."""
+    n_keys = int(alike.max()) + 1 if len(alike) else 0
+    cell = alike * n_channels + channel
+    before = pd.Series(cell).groupby(cell).cumcount().to_numpy(dtype=np.int64)
+    return before, np.bincount(cell, minlength=n_keys * n_channels).reshape(n_keys, n_channels)

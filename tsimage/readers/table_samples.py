@@ -160,15 +160,25 @@ def table_samples(
 
     good = np.flatnonzero(checked.good)
     lines, order, samples = rows.lines[good], rows.order[good], np.arange(len(good))
-    row_lines, values = lines, values[:, good]
+    row_lines = lines
     if long is not None:
         assert times is not None
-        key_rows = [times[good], labels[good], *(key[good] for key in keys.values())]
+        asked = np.flatnonzero(np.isin(names, channels))
         gathered = samples_of_long(
-            key_rows, names[good], values[0], lines, channels, sieve, may_miss=options.missing != "raise"
+            [times[asked], labels[asked], *(key[asked] for key in keys.values())],
+            names[asked],
+            values[0][asked],
+            rows.lines[asked],
+            channels,
+            sieve,
+            may_miss=options.missing != "raise",
+            good=checked.good[asked],
         )
         values, lines, samples = gathered.values, gathered.lines, gathered.sample_of
-        good, order = good[gathered.first], order[gathered.first]
+        row_lines, good = rows.lines[asked], asked[gathered.first]
+        order = rows.order[good]
+    else:
+        values = values[:, good]
     return TableSamples(
         channels=channels,
         values=values.astype(np.float32),
