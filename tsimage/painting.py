@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 
 _BLOCK_BYTES = 1 << 23
 _SMALL_BYTES = 1 << 23  # of Gramian fields, which one core writes before another has woken up
-_WORTH_WAKING_S = 1e-3
-"""Work for less time than this is done before a sleeping thread has joined in: waking one takes up to 0.3 ms."""
 _SORTED_BYTES = 1 << 18
 _TORCH_BLOCK_BYTES = 3 << 20
 
@@ -92,17 +89,10 @@ def paint_array(
     if n_bytes <= _SMALL_BYTES and all(_LOOPS.get(layer.field.name) is _gramian for layer in imager.layers):
         block(0, len(x))
         return
-    painters, done = cores(), 0
-    if painters > 1:  # a part, done here, tells how long the rest would take
-        start = time.perf_counter()
-        done = -(-len(x) // 16)
-        block(0, done)
-        if (time.perf_counter() - start) * (len(x) / done - 1) < _WORTH_WAKING_S:
-            painters = 1
-    left = len(x) - done
     # Two blocks or more for every core, since cores are not equally quick.
+    painters = cores()
     blocks = max(-(-n_bytes // _BLOCK_BYTES), 2 * painters if painters > 1 else 1)
-    in_blocks(lambda start, stop: block(done + start, done + stop), left, max(1, -(-left // blocks)))
+    in_blocks(block, len(x), -(-len(x) // blocks))
 
 
 def paint_tensor(imager: Imager, x: Any, limits: np.ndarray | None) -> Any:

@@ -130,22 +130,6 @@ def test_batches_of_any_size_give_the_same_bits(monkeypatch):
     np.testing.assert_array_equal(imager(x, UNITS), whole)
 
 
-@pytest.mark.parametrize("n", [1, 2, 17, 4000])
-def test_only_work_worth_a_thread_is_shared_and_the_bits_are_the_same(monkeypatch, n):
-    monkeypatch.setattr(painting, "cores", lambda: 2)
-    x = np.random.default_rng(10).normal(size=(n, 2, 64)).astype(np.float32)
-    imager = Imager(stack="gasf+mtf", size=16)
-    images, pools = [], []
-    for least in (0.0, float("inf")):
-        monkeypatch.setattr(painting, "_WORTH_WAKING_S", least)
-        monkeypatch.setattr(painting, "_pool", None)
-        images.append(imager(x, UNITS))
-        pools.append(painting._pool)
-    np.testing.assert_array_equal(*images)
-    assert (pools[0] is not None) == (n > 2)
-    assert (pools[1] is not None) == (n == 4000)  # which is more than a block that stays in the caches
-
-
 def test_painting_inside_a_painting_thread_ends(monkeypatch):
     """Every thread of the pool waits for blocks of its own: none may wait for a thread that never begins."""
     monkeypatch.setattr(painting, "cores", lambda: 2)
@@ -213,8 +197,7 @@ def _paint_in_child(queue, x):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_forked_child_paints_after_its_parent_did(monkeypatch):
-    monkeypatch.setattr(painting, "_WORTH_WAKING_S", 0)
+def test_a_forked_child_paints_after_its_parent_did():
     x = np.random.default_rng(9).normal(size=(300, 2, 64)).astype(np.float32)
     expected = Imager(stack="gasf+mtf", size=8)(np.tile(x, (9, 1, 1)), UNITS)[:300]  # several blocks: threads exist
     context = multiprocessing.get_context("fork")

@@ -951,3 +951,9 @@ def test_a_long_table_of_a_coarse_clock_keeps_every_sample(csv):
     assert windows.values[:, 0].ravel().tolist() == list(range(24))
     assert windows.values[:, 1].ravel().tolist() == list(range(100, 124))
     assert windows.read_report.rows_rejected == 0
+
+
+def test_a_table_of_which_every_line_is_malformed_says_so(csv):
+    path = csv("t,x,y,s", "1,2", "1")
+    with pytest.raises(tsimage.UserError, match="none of 2 rows can be used"):
+        tsimage.load(path, **TIMED, subject="s")

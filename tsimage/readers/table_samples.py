@@ -203,7 +203,7 @@ def _lost(
     A row whose subject or recording is not known may have been anybody's.
     """
     dropped = sieve.lines(but=_NOTHING_LOST)
-    if not keys or not len(dropped):
+    if not keys or not len(dropped) or not len(row_lines):
         return np.searchsorted(dropped, lines)
     owner, _ = pd.MultiIndex.from_arrays(list(keys.values())).factorize()
     owner[np.any([key == "" for key in keys.values()], axis=0)] = -1
