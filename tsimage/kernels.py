@@ -15,6 +15,8 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
+from tsimage.vectors import add, divide, load, multiply, store, totals
+
 _LOOP: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
 UNROLLED = 8
 
@@ -96,34 +98,47 @@ def _to_angles(c: Any, s: Any, low: float, high: float, lo: float, hi: float) ->
 
 
 @njit(**_LOOP)
-def _means(x: Any, bounds: Any, c: Any) -> None:
-    """Fill the means of the segments of one series, summed in order of time, in float64.
+def _steps(bounds: Any, length: int) -> tuple[int, int, Any, Any]:
+    """Return how `_means` walks the segments, of which each has as many samples as the shortest or one more.
 
-    Four segments at a time, whose sums do not wait for each other. All have as many samples or one more: multiplying
-    that one by 0 or 1 costs less than a branch that the processor guesses wrong.
+    That is how many samples of the shortest are whole steps of four, how many segments may be read one step further
+    without leaving the series, 1 or 0 for each sample of that last step (segment, 4), and the samples of each segment.
     """
-    size, shared = bounds.shape[0], bounds[0, 1] - bounds[0, 0]
+    size = bounds.shape[0]
+    widths = np.empty(size)
     for j in range(size):
-        shared = min(shared, bounds[j, 1] - bounds[j, 0])
-    whole = size // 4 * 4
+        widths[j] = bounds[j, 1] - bounds[j, 0]
+    full = int(widths.min()) // 4 * 4
+    inside, rest = 0, np.zeros((size, 4))
+    for j in range(size):
+        inside += bounds[j, 0] + full + 4 <= length
+        rest[j, : int(widths[j]) - full] = 1
+    return full, inside // 4 * 4, rest, widths
+
+
+@njit(**_LOOP)
+def _means(x: Any, bounds: Any, steps: Any, c: Any) -> None:
+    """Fill the means of the segments of one series, summed in float64; all samples are finite.
+
+    Four segments side by side, each by steps of four samples; what the last step reads beyond a segment is multiplied
+    by 0.
+    """
+    full, whole, rest, widths = steps
     for j in range(0, whole, 4):
-        p, q = np.uint32(bounds[j, 0]), np.uint32(bounds[j + 1, 0])
-        r, s = np.uint32(bounds[j + 2, 0]), np.uint32(bounds[j + 3, 0])
-        a = b = d = e = 0.0
-        for k in range(shared):
-            a += x[p + k]
-            b += x[q + k]
-            d += x[r + k]
-            e += x[s + k]
-        c[j], c[j + 1], c[j + 2], c[j + 3] = a, b, d, e
-    for j in range(whole, size):
-        a = 0.0
-        for k in range(shared):
-            a += x[bounds[j, 0] + k]
-        c[j] = a
-    for j in range(size):
-        n = bounds[j, 1] - bounds[j, 0]
-        c[j] = (c[j] + x[bounds[j, 1] - 1] * float(n - shared)) / n
+        p, q, r, s = bounds[j, 0], bounds[j + 1, 0], bounds[j + 2, 0], bounds[j + 3, 0]
+        a = multiply(load(x, p + full), load(rest, 4 * j))
+        b = multiply(load(x, q + full), load(rest, 4 * j + 4))
+        d = multiply(load(x, r + full), load(rest, 4 * j + 8))
+        e = multiply(load(x, s + full), load(rest, 4 * j + 12))
+        for k in range(0, full, 4):
+            a, b = add(a, load(x, p + k)), add(b, load(x, q + k))
+            d, e = add(d, load(x, r + k)), add(e, load(x, s + k))
+        store(c, j, divide(totals(a, b, d, e), load(widths, j)))
+    for j in range(whole, c.size):
+        total = 0.0
+        for k in range(bounds[j, 0], bounds[j, 1]):
+            total += x[k]
+        c[j] = total / widths[j]
 
 
 @njit(fastmath={"nnan", "nsz"}, **_LOOP)
@@ -140,6 +155,7 @@ def _angles(
     x: Any,
     magnitude: float,
     bounds: Any,
+    steps: Any,
     low: float,
     high: float,
     fixed: bool,
@@ -158,9 +174,9 @@ def _angles(
         clipped = np.empty(length)
         for t in range(length):
             clipped[t] = min(max(x[t] + 0.0, low), high)  # float64, whatever the type of x
-        _means(clipped, bounds, c)
+        _means(clipped, bounds, steps, c)
     else:
-        _means(x, bounds, c)
+        _means(x, bounds, steps, c)
     constant = False
     if not fixed:
         low, high = _extremes(x) if scale_first else _extremes(c)
@@ -196,7 +212,7 @@ def gramian(
 
     Returns whether all values are finite; what is painted counts only then.
     """
-    size = bounds.shape[0]
+    size, steps = bounds.shape[0], _steps(bounds, x.shape[2])
     c64, s64 = np.empty(size), np.empty(size)
     c, s = np.empty(size, work.dtype), np.empty(size, work.dtype)
     for window in range(x.shape[0]):
@@ -206,7 +222,7 @@ def gramian(
             if not magnitude < np.inf and not is_finite(x[window : window + 1]):
                 return False
             low, high = limits[channel, 0], limits[channel, 1]
-            _angles(series, magnitude, bounds, low, high, fixed, scale_first, lo, hi, c64, s64)
+            _angles(series, magnitude, bounds, steps, low, high, fixed, scale_first, lo, hi, c64, s64)
             for j in range(size):
                 c[j], s[j] = c64[j], s64[j]
             image = out[window, first + channel]
