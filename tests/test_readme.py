@@ -78,11 +78,13 @@ def test_the_large_conversion_is_the_committed_result(readme, repository):
 def test_the_imaging_section_runs_as_it_stands(readme):
     section = readme.partition("## Imaging")[2].partition("\n## ")[0]
     blocks = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    assert len(blocks) == 3
     names = {}
     for block in blocks:
         assert len([line for line in block.splitlines() if line and "import" not in line]) <= 6
-        exec(block, names)
-    assert len(blocks) == 3
+        alone = {}
+        exec(block, alone)
+        names |= alone
     windows, images = names["windows"], names["images"]
     assert images.shape == (80, 24, 32, 32)
     clipped = np.clip(

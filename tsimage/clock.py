@@ -163,6 +163,8 @@ def _timeline(
     for kind, which in (("gap", gaps), ("clock jump", jumps)):
         at = np.flatnonzero(which)
         example = f"{clock[at[0]]:.13g} s to {clock[at[0] + 1]:.13g} s" if len(at) else ""
+        if kind == "gap" and len(at) > 1:
+            example += f"; of {len(at)} in this file the longest {steps[at].max():.4g} s"
         ledger.note(file, kind, lines[rows[batches[at + 1]]], example)
     return Timeline(
         kept=rows.astype(np.int64),

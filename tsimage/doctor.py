@@ -167,6 +167,7 @@ def _devices(out: str, err: str) -> list[Finding]:
         ]
     pair = Finding(what="torch and torchvision", state="fit" if not found["pair"] else f"do not fit: {found['pair']}")
     cuda = [Finding(what=f"cuda:{i}", state=name) for i, name in enumerate(found["cuda"])]
+    cuda = cuda or [Finding(what="cuda", state="not there")]
     return [cpu, *cuda, Finding(what="mps", state="there" if found["mps"] else "not there"), pair]
 
 

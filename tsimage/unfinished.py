@@ -191,7 +191,7 @@ def _check_name(output: Path, replaceable: Callable[[Path], bool], kind: str, ov
     if not replaceable(output):
         raise UserError(f"output '{output}' exists already: choose another name (it is no {kind})")
     if not overwrite:
-        raise UserError(f"output '{output}' exists already: choose another name (pass overwrite to replace it)")
+        raise UserError(f"output '{output}' exists already: choose another name (option overwrite replaces it)")
 
 
 def _check_disk(output: Path, work: Path, n_bytes: int, say: Callable[[str], None]) -> None:

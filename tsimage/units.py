@@ -16,6 +16,14 @@ GRAVITY = {"g": 1.0, "m/s^2": STANDARD_GRAVITY, "mg": 1000.0}
 """What a sensor at rest measures, by unit."""
 TOLERANCE = 0.15
 """The norm at rest may differ from gravity by this share: sensors are calibrated to a few per cent."""
+SPELLINGS = {
+    **dict.fromkeys(("m/s2", "m/s**2", "m/s\u00b2", "m/s/s", "ms-2", "ms^-2", "m s-2", "m s^-2", "mps2"), "m/s^2"),
+    **dict.fromkeys(("dps", "\u00b0/s", "degrees/s", "degree/s", "deg/sec"), "deg/s"),
+    **dict.fromkeys(("radians/s", "rad/sec"), "rad/s"),
+    "G": "g",
+    "milli-g": "mg",
+}
+"""Other ways to write the units that have a fixed range; they are refused, naming the one to use."""
 _FREE = 0.3  # below this norm there is no gravity in it, in whatever unit
 _STRETCH = 64  # samples over which rest is judged
 _UNREST = 0.25  # of the norm: its standard deviation there; 0.42 is that of a random vector without gravity

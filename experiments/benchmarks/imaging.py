@@ -159,7 +159,7 @@ def growth(rounds: int) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
-    figure = Figure(figsize=(11, 3.8), dpi=130, layout="constrained")
+    figure = Figure(figsize=(12.5, 3.8), dpi=130, layout="constrained")
     axes = figure.subplots(1, 3, sharey=True)
     held = {"T": "S = 64, n = 64", "S": "T = 1024, n = 64", "n": "T = 500, S = 64"}
     titles = {"T": "samples in a window, T", "S": "side of the image, S", "n": "windows in a call, n"}
@@ -177,7 +177,7 @@ def draw(table: pd.DataFrame, path: Path) -> None:
         panel.set_title(held[axis], fontsize=10)
         panel.grid(alpha=0.3)
     axes[0].set_ylabel("microseconds per window of 3 axes")
-    axes[2].legend(fontsize=8)
+    figure.legend(*axes[2].get_legend_handles_labels(), loc="outside right center", fontsize=8)
     figure.savefig(path)
 
 

@@ -89,7 +89,7 @@ def test_convert_overwrites_only_when_told(tmp_path, fails, capsys):
     main(arguments)
     assert "clipped" not in capsys.readouterr().out
     assert fails(*arguments) == (
-        f"output '{tmp_path / 'out'}' exists already: choose another name (pass overwrite to replace it)"
+        f"output '{tmp_path / 'out'}' exists already: choose another name (option overwrite replaces it)"
     )
     main([*arguments[:-1], "5", "--overwrite"])
     assert tsimage.open_store(tmp_path / "out").images.shape[-1] == 5

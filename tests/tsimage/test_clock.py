@@ -90,7 +90,7 @@ def test_each_fault_by_hand():
         "f: rejected 2 x no time, line 9, 12",
         "f: rejected 2 x backward time, line 5, 11 ('1.5 s')",
         "f: rejected 1 x repeated time, line 3 ('1 s')",
-        "f: noted 2 x gap, line 8, 10 ('4 s to 8 s')",
+        "f: noted 2 x gap, line 8, 10 ('4 s to 8 s; of 2 in this file the longest 4 s')",
     ]
 
 

@@ -190,7 +190,7 @@ def test_the_images_may_be_float64(make_windows, tmp_path):
 def test_an_output_that_exists_is_never_replaced_unasked(make_windows, tmp_path, says):
     tsimage.convert(make_windows(), tmp_path / "out", SMALL)
     before = (tmp_path / "out" / "manifest.json").read_bytes()
-    with says(f"output '{tmp_path / 'out'}' exists already: choose another name (pass overwrite to replace it)"):
+    with says(f"output '{tmp_path / 'out'}' exists already: choose another name (option overwrite replaces it)"):
         tsimage.convert(make_windows(), tmp_path / "out", Imager(size=4))
     assert (tmp_path / "out" / "manifest.json").read_bytes() == before
     assert contents(tmp_path) == ["out"]

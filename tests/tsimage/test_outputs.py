@@ -212,7 +212,7 @@ def name_of(kind):
 def test_an_output_is_replaced_only_by_its_kind_and_when_told(three, tmp_path, says, kind):
     output = tmp_path / name_of(kind)
     export(three, output, RECIPE, kind=kind)
-    with says(f"output '{output}' exists already: choose another name (pass overwrite to replace it)"):
+    with says(f"output '{output}' exists already: choose another name (option overwrite replaces it)"):
         export(three, output, RECIPE, kind=kind)
     few = three.select([0, 1])
     export(few, output, RECIPE, kind=kind, overwrite=True)

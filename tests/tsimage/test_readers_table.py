@@ -58,6 +58,8 @@ def test_one_unit_serves_all_channels_and_a_wrong_number_is_refused(csv, says):
     assert tsimage.load(path, **READ | {"channels": ("x", "z"), "units": "g"}).units == ("g", "g")
     with says("3 units for 2 channels: give one for all or one for each"):
         tsimage.load(path, **READ | {"channels": ("x", "z"), "units": ("g", "g", "g")})
+    with says("unknown unit 'm/s2': write it as 'm/s^2' (option units)"):
+        tsimage.load(path, **READ | {"channels": ("x", "z"), "units": ("g", "m/s2")})
 
 
 def test_a_gap_in_time_ends_a_window(csv):
@@ -471,7 +473,7 @@ def test_missing_values_are_kept_where_they_are_filled_or_masked(csv):
 def test_empty_values_that_were_left_out_can_be_filled_and_the_report_says_so(csv):
     windows = tsimage.load(csv("x,y", "0,a", "1,a", ",a"), **READ)
     assert windows.read_report.notes == (
-        "rows with an empty value were left out: pass missing '0.2s' to fill gaps up to 0.2 s, or 'mask' to keep them",
+        "rows with an empty value were left out: option missing: '0.2s' fills gaps up to 0.2 s, 'mask' keeps them",
         "a.csv: separated by commas, decimal '.', a header in line 1",
     )
 
@@ -942,6 +944,17 @@ def test_rows_of_a_long_table_after_a_clock_set_back_are_samples_of_their_own(cs
     assert windows.values[:, 0].ravel().tolist() == [*range(2, 20), *range(100, 120)]
     np.testing.assert_array_equal(windows.values[:, 0], windows.values[:, 1])
     assert windows.read_report.rows_rejected == 2  # the bad one, and x of its sample
+
+
+@pytest.mark.parametrize("lacks", [("x", 3), ("y", 3), ("x", 0), ("z", 7)])
+def test_a_sample_that_one_channel_of_a_long_table_lacks_stays_in_its_place(csv, lacks):
+    by_channel = [f"{t},{c},{10 * n + t},a" for n, c in enumerate("xyz") for t in range(8) if (c, t) != lacks]
+    path = csv("t,axis,v,y", *by_channel)
+    windows = tsimage.load(path, **LONG | {"channels": tuple("xyz"), "window": "8", "missing": "mask"})
+    expected = np.arange(8) + 10.0 * np.arange(3)[:, None]
+    expected["xyz".index(lacks[0]), lacks[1]] = np.nan
+    np.testing.assert_array_equal(windows.values, expected[None])
+    assert windows.read_report.counts("rejected") == {}
 
 
 def test_a_long_table_of_a_coarse_clock_keeps_every_sample(csv):

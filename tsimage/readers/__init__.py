@@ -14,6 +14,7 @@ from tsimage.errors import UserError, unknown
 from tsimage.gaps import check_missing
 from tsimage.ledger import ReadReport
 from tsimage.quality import FLAGS
+from tsimage.units import SPELLINGS
 from tsimage.windows import Windows
 
 
@@ -81,6 +82,9 @@ class ReadOptions:
         if self.rate is not None and not 0 < self.rate < math.inf:
             raise UserError(f"rate {self.rate} Hz is not allowed: it must be positive")
         check_missing(self.missing)
+        for unit in self.units:
+            if unit in SPELLINGS:
+                raise UserError(f"unknown unit '{unit}': write it as '{SPELLINGS[unit]}' (option units)")
         for name in self.without:
             if name not in FLAGS:
                 raise unknown("quality flag", name, FLAGS)

@@ -98,6 +98,11 @@ def samples_of_long(
     table[channel[once], sample[once]] = values[once]
     there = np.zeros((len(channels), n_samples), dtype=bool)
     there[channel[once], sample[once]] = True
+    if may_miss and not there.all():
+        place = _places(sample[once], channel[once], n_samples)
+        sample[once] = place[sample[once]]
+        order = np.argsort(place)
+        table, there = table[:, order], there[:, order]
     whole = np.full(n_samples, True) if may_miss else np.all(there, axis=0).reshape(-1)
     if not whole.all():
         torn = once[~whole[sample[once]]]
@@ -109,6 +114,25 @@ def samples_of_long(
     sample_of = np.full(len(values), -1, dtype=np.int64)
     sample_of[once] = np.where(whole, np.cumsum(whole) - 1, -1)[sample[once]]
     return Samples(values=table[:, whole], lines=lines[first], first=first, sample_of=sample_of)
+
+
+def _places(sample: np.ndarray, channel: np.ndarray, n_samples: int) -> np.ndarray:
+    """Return where each sample stands among all: after the one that its own channel has before it.
+
+    In a table written channel by channel, a sample that the first channel lacks appears behind all others.
+    """
+    place = np.full(n_samples, -1)
+    for one in pd.unique(channel):
+        own = sample[channel == one]
+        new = place[own] < 0
+        before = np.maximum.accumulate(np.where(new, -1, np.arange(len(own))))
+        after = np.where(before < 0, -1, place[own[before]])
+        known = np.flatnonzero(place >= 0)
+        every = np.concatenate([known, own[new]])
+        turns = np.concatenate([np.zeros(len(known), dtype=np.int64), np.arange(1, new.sum() + 1)])
+        order = np.lexsort((turns, np.concatenate([place[known], after[new]])))
+        place[every[order]] = np.arange(len(every))
+    return place
 
 
 def _occurrences(alike: np.ndarray, channel: np.ndarray, n_channels: int) -> tuple[np.ndarray, np.ndarray]:

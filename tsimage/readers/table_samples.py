@@ -251,5 +251,5 @@ def say_what_may_be_missing(sieve: Sieve, options: ReadOptions, ledger: Ledger) 
     """Tell how rows with an empty value can be kept."""
     if sieve.count("missing value") and options.missing == "raise":
         ledger.say(
-            "rows with an empty value were left out: pass missing '0.2s' to fill gaps up to 0.2 s, or 'mask' to keep them"
+            "rows with an empty value were left out: option missing: '0.2s' fills gaps up to 0.2 s, 'mask' keeps them"
         )
