@@ -221,6 +221,15 @@ def test_a_resampled_set_says_from_which_rate(table):
     assert "Resampled from 50 to 25 Hz; windows and flags are of what came out" in windows.read_report.notes
 
 
+def test_recordings_of_several_rates_become_one(table):
+    folder = table()
+    slow = [f"{i / 40},{0.1 * (i % 7)},{0.2 * (i % 5)},0,walk" for i in range(400)]
+    (folder / "slow.csv").write_text("t,ax,ay,az,what\n" + "\n".join(slow) + "\n")
+    windows = tsimage.load(folder, **COLUMNS, window="1s", resample=20.0)
+    assert (windows.rate_hz, windows.length) == (20.0, 20)
+    assert "Resampled from 40 to 50 Hz to 20 Hz; windows and flags are of what came out" in windows.read_report.notes
+
+
 def test_a_recording_in_another_unit_is_named(table):
     rest = [f"{i / 50},{0.01 * (i % 3)},0,{g},sit" for g in (9.81, 1.0) for i in range(200)]
     folder = table()

@@ -242,6 +242,10 @@ class TestLabels:
         found = labelled("label,stop,start\nwalk,2019-05-21 16:17:03,2019-05-21T16:16:53\n")
         assert found.recordings[0].segments == (Segment(start=500, stop=1000, label="walk"),)
 
+    def test_a_stretch_may_begin_before_nanoseconds_count(self, labelled):
+        found = labelled("label,stop,start\nwalk,2019-05-21 16:17:03,1019-05-21T16:16:53\n")
+        assert found.recordings[0].segments == (Segment(start=0, stop=1000, label="walk"),)
+
     def test_a_break_ends_a_stretch(self, read, raw):
         pages = bin_pages(raw)
         pages[1] = pages[1].replace("Unassigned", "")
