@@ -18,7 +18,7 @@ import tsimage
 from distill.config import Run, Teacher
 from distill.device import choose_device, choose_precision, describe
 from distill.models import build_model
-from distill.models.standardize import Standardize
+from distill.models.standardize import Standardize, Standardized
 from distill.splits import Split, certificate, split_windows
 from distill.train import Samples, Schedule, initialised, train
 from distill.views import SIGNAL, View
@@ -159,7 +159,7 @@ class Plan:
         role = training.title if training.role == "teacher" else "student"
         network = initialised(make, training.seed, role)
         if training.view.dims == 1:
-            network = nn.Sequential(Standardize.fit(samples.values), network)
+            network = Standardized(Standardize.fit(samples.values), network)
         return network.to(self.device)
 
     def describe(self) -> dict[str, Any]:

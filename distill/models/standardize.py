@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
+
+from distill.trace import Trace
 
 
 class Standardize(nn.Module):
@@ -31,3 +35,15 @@ class Standardize(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return (x - self.mean) / self.std
+
+
+class Standardized(nn.Sequential):
+    """A network behind its standardisation."""
+
+    def __init__(self, standardize: Standardize, network: nn.Module) -> None:
+        super().__init__(standardize, network)
+
+    def trace(self, x: torch.Tensor) -> Trace:
+        """Return what the network shows of raw signals; see `distill.trace.Trace`."""
+        network: Any = self[1]
+        return network.trace(self[0](x))

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from distill.models import check_shape
+from distill.trace import Trace
 
 
 class Block(nn.Module):
@@ -81,8 +82,18 @@ class WideResNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits, shape (window, classes)."""
-        features = F.relu(self.bn(self.groups(self.stem(x))))
-        return self.head(features.flatten(2).mean(dim=2))
+        return self.trace(x).logits
+
+    def trace(self, x: torch.Tensor) -> Trace:
+        """Return logits, the map after each of the three groups (of the last after BN and ReLU), and the pooled last one."""
+        maps = []
+        x = self.stem(x)
+        for group in self.groups:
+            x = group(x)
+            maps.append(x)
+        maps[-1] = F.relu(self.bn(x))
+        embedding = maps[-1].flatten(2).mean(dim=2)
+        return Trace(logits=self.head(embedding), maps=tuple(maps), embedding=embedding)
 
 
 _LAYERS = {1: (nn.Conv1d, nn.BatchNorm1d), 2: (nn.Conv2d, nn.BatchNorm2d)}
