@@ -68,29 +68,29 @@ def run(
 
 
 def _tell(plan: Plan, progress: Progress) -> None:
+    import numpy as np
+
     from distill.splits import absent_classes
 
-    parts = plan.certificate["parts"]
-    progress.say(
-        f"Split: {plan.split.basis}: {parts['train']['windows']:,} windows to train, "
-        f"{parts[plan.split.part]['windows']:,} for {plan.split.part}"
-    )
-    shared = plan.certificate["subjects_in_both"]
+    sizes = [(len(split.train), len(split.evaluation)) for split in plan.splits]
+    train, held = (f"{min(n):,}" if len(set(n)) == 1 else f"{min(n):,} to {max(n):,}" for n in zip(*sizes, strict=True))
+    progress.say(f"Split: {plan.splits[0].basis}: {train} windows to train, {held} for {plan.run.evaluate}")
+    shared = plan.certificates[0]["subjects_in_both"]
     if shared == "unknown":
         progress.say(
             "Subjects are unknown, so the same person may be in both parts: name the column (--subject) or store subjects"
         )
     elif shared:
         progress.say(f"{len(shared)} subjects are in both parts: {', '.join(shared[:5])}")
-    absent = absent_classes(plan.windows, plan.split)
+    absent = absent_classes(plan.windows, np.concatenate([split.evaluation for split in plan.splits]))
     if absent:
-        progress.say(f"No window of the {plan.split.part} part is of class {', '.join(absent)}")
+        progress.say(f"No window of the {plan.run.evaluate} part is of class {', '.join(absent)}")
     progress.say(f"Teachers: {', '.join(f'{t.name} (weight {t.weight:.4g})' for t in plan.teachers)}")
     progress.say(f"Loss of the student: {plan.run.formula()}")
-    train = plan.windows.select(plan.split.train)
+    first = plan.windows.select(plan.splits[0].train)
     for view in dict.fromkeys(t.view for t in plan.teachers):
         imager = plan.run.imager(view)
-        for note in [] if imager is None else imager.notes(train):
+        for note in [] if imager is None else imager.notes(first):
             progress.say(note)
 
 

@@ -80,6 +80,9 @@ class Run:
     """Seeds; each trains its own teachers, so the deviation covers the whole way."""
     shared_teachers: bool = False
     """Train the teachers once, with the first seed, and share them among all seeds."""
+    folds: str = ""
+    """Instead of one split: loso leaves one subject out in turn, a number makes so many folds of subjects; everybody is
+    evaluated once, by models that never saw them."""
     evaluate: Part = "test"
     """Part the table is about. Choose settings with validation (subjects inside the training part), then report test."""
     device: Device = "auto"
@@ -92,6 +95,10 @@ class Run:
             object.__setattr__(self, "teacher", (self.teacher,))
         object.__setattr__(self, "data", self.data.rstrip("/") or self.data)  # folder/ and folder are the same run
         parse_model(self.student)
+        if self.folds not in ("", "loso") and not (self.folds.isdecimal() and int(self.folds) >= 2):
+            raise UserError(
+                f"folds '{self.folds}' are not allowed: give loso (leave one subject out) or a number from 2 on"
+            )
         if not 0 <= self.lambda_ <= 1:
             raise UserError(f"lambda {self.lambda_} is not allowed: it is the weight of distillation, from 0 to 1")
         if self.alpha is not None and not 0 <= self.alpha <= 1:

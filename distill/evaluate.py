@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sklearn.metrics import accuracy_score, f1_score
 
 
-def metrics(labels: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
-    """Return accuracy, balanced accuracy and macro-F1 (both means over the classes present), each 0 to 1.
+def metrics(labels: np.ndarray, predictions: np.ndarray, subjects: np.ndarray) -> dict[str, Any]:
+    """Return how good predictions are, each number from 0 to 1.
 
     Parameters
     ----------
     labels, predictions : ndarray of int64, shape (window,)
+    subjects : ndarray of str, shape (window,)
+        Empty where unknown.
+
+    Returns
+    -------
+    dict
+        `accuracy` over all windows (micro), `balanced_accuracy` and `macro_f1` (means over the classes present),
+        `accuracy_by_subject` (subject to accuracy; empty if one is unknown), and `subject_accuracy`, their mean (macro), so
+        that a person with few windows counts as much as one with many; None without subjects.
 
     Examples
     --------
-    >>> metrics(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0]))["balanced_accuracy"]
-    0.5
+    >>> found = metrics(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0]), np.array(["ann", "ann", "ann", "bob"]))
+    >>> found["accuracy"], found["balanced_accuracy"], found["subject_accuracy"]
+    (0.75, 0.5, 0.5)
     """
     present = np.unique(labels)
+    people = [] if (subjects == "").any() else np.unique(subjects).tolist()
+    by_subject = {who: float(np.mean((labels == predictions)[subjects == who])) for who in people}
     return {
         "accuracy": float(accuracy_score(labels, predictions)),
         "balanced_accuracy": float(np.mean([np.mean(predictions[labels == c] == c) for c in present])),
         "macro_f1": float(f1_score(labels, predictions, labels=present, average="macro", zero_division=0.0)),
+        "subject_accuracy": float(np.mean(list(by_subject.values()))) if by_subject else None,
+        "accuracy_by_subject": by_subject,
     }

@@ -19,7 +19,7 @@ from distill.config import Run, Teacher
 from distill.device import choose_device, choose_precision, describe
 from distill.models import build_model
 from distill.models.standardize import Standardize, Standardized
-from distill.splits import Split, certificate, split_windows
+from distill.splits import Split, certificate, cross_validation, split_windows
 from distill.train import Samples, Schedule, initialised, train
 from distill.views import SIGNAL, View
 from tsimage.errors import UserError
@@ -33,13 +33,19 @@ class Training:
     role: Literal["teacher", "scratch", "student"]
     network: str
     view: View
+    split: Split
     seed: int
     folder: Path
 
     @property
-    def title(self) -> str:
+    def name(self) -> str:
+        """What it is, whatever the fold."""
         label = {"teacher": "teacher", "scratch": "from scratch", "student": "distilled"}[self.role]
         return f"seed {self.seed}  {label} {self.network}:{self.view.name}"
+
+    @property
+    def title(self) -> str:
+        return f"without {self.split.fold}  {self.name}" if self.split.fold else self.name
 
     @property
     def is_done(self) -> bool:
@@ -66,7 +72,7 @@ class Plan:
 
     def __init__(self, run: Run, windows: Windows, folder: Path | None = None) -> None:
         self.run, self.windows = run, windows
-        self._views: dict[str, View] = {}
+        self._views: dict[tuple[str, str], View] = {}
         if len(self.windows.class_names) < 2:
             raise UserError(
                 f"{self.windows.name}: there is only the class '{self.windows.class_names[0]}': nothing to learn"
@@ -80,12 +86,15 @@ class Plan:
         self.folder = folder or run.folder()
         self.device = choose_device(run.device)
         self.precision = choose_precision(run.precision, self.device)
-        self.split: Split = split_windows(self.windows, run.evaluate)
-        self.certificate = certificate(self.windows, self.split)
-        if len(self.split.train) < 2:
-            raise UserError(
-                f"{self.windows.name}: {len(self.split.train)} window is left to train: at least 2 are needed"
-            )
+        self.splits: tuple[Split, ...] = (
+            cross_validation(self.windows, run.folds, run.evaluate)
+            if run.folds
+            else (split_windows(self.windows, run.evaluate),)
+        )
+        self.certificates = [certificate(self.windows, split) for split in self.splits]
+        fewest = min(len(split.train) for split in self.splits)
+        if fewest < 2:
+            raise UserError(f"{self.windows.name}: {fewest} window is left to train: at least 2 are needed")
         self.teachers: tuple[Teacher, ...] = run.teachers()
         for teacher in self.teachers:
             imager = run.imager(teacher.view)
@@ -98,43 +107,55 @@ class Plan:
             weight_decay=run.weight_decay,
         )
 
-    def view(self, name: str) -> View:
+    def view(self, name: str, split: Split) -> View:
         """Return a view of the windows of this run by name; what images learn, they learn on the training part."""
-        if name not in self._views:
+        if (name, split.fold) not in self._views:
             imager = self.run.imager(name)
             if imager is not None and imager.needs_fit:
-                imager = imager.fit(self.windows.select(self.split.train))
-            self._views[name] = View(imager=imager, units=self.windows.units)
-        return self._views[name]
+                imager = imager.fit(self.windows.select(split.train))
+            self._views[name, split.fold] = View(imager=imager, units=self.windows.units)
+        return self._views[name, split.fold]
 
-    def teacher_training(self, teacher: Teacher, seed: int) -> Training:
+    def teacher_training(self, teacher: Teacher, split: Split, seed: int) -> Training:
         """Return the training of a teacher that a seed's student learns from."""
         seed = self.run.seeds[0] if self.run.shared_teachers else seed
         parent = "shared" if self.run.shared_teachers else f"seed-{seed}"
         return Training(
             role="teacher",
             network=teacher.network,
-            view=self.view(teacher.view),
+            view=self.view(teacher.view, split),
+            split=split,
             seed=seed,
-            folder=self.folder / parent / f"teacher-{teacher.network}-{teacher.view}",
+            folder=self._fold_folder(split) / parent / f"teacher-{teacher.network}-{teacher.view}",
         )
 
-    def student_training(self, role: Literal["scratch", "student"], seed: int) -> Training:
+    def student_training(self, role: Literal["scratch", "student"], split: Split, seed: int) -> Training:
         """Return the training of the student from scratch or distilled."""
-        folder = self.folder / f"seed-{seed}" / f"{role}-{self.run.student}"
-        return Training(role=role, network=self.run.student, view=self.view(SIGNAL), seed=seed, folder=folder)
+        return Training(
+            role=role,
+            network=self.run.student,
+            view=self.view(SIGNAL, split),
+            split=split,
+            seed=seed,
+            folder=self._fold_folder(split) / f"seed-{seed}" / f"{role}-{self.run.student}",
+        )
 
     def trainings(self) -> list[Training]:
-        """Return all trainings in order, each once."""
+        """Return all trainings in order, fold by fold, each once."""
         ordered: dict[Path, Training] = {}
-        for seed in self.run.seeds:
-            for training in (
-                *(self.teacher_training(teacher, seed) for teacher in self.teachers),
-                self.student_training("scratch", seed),
-                self.student_training("student", seed),
-            ):
-                ordered.setdefault(training.folder, training)
+        for split in self.splits:
+            for seed in self.run.seeds:
+                for training in (
+                    *(self.teacher_training(teacher, split, seed) for teacher in self.teachers),
+                    self.student_training("scratch", split, seed),
+                    self.student_training("student", split, seed),
+                ):
+                    ordered.setdefault(training.folder, training)
         return list(ordered.values())
+
+    def _fold_folder(self, split: Split) -> Path:
+        """Return where the trainings of a split lie; a fold has a folder by its number, since names may be anything."""
+        return self.folder / f"fold-{self.splits.index(split) + 1}" if split.fold else self.folder
 
     def samples(self, index: np.ndarray) -> Samples:
         """Return windows of this run on its device."""
@@ -156,7 +177,7 @@ class Plan:
             in_channels=training.view.channels,
             classes=len(self.windows.class_names),
         )
-        role = training.title if training.role == "teacher" else "student"
+        role = training.name if training.role == "teacher" else "student"
         network = initialised(make, training.seed, role)
         if training.view.dims == 1:
             network = Standardized(Standardize.fit(samples.values), network)
@@ -175,9 +196,16 @@ class Plan:
             },
             "teachers": {t.name: t.weight for t in self.teachers},
             "formula": self.run.formula(),
-            "split": self.certificate,
+            "split": self.split_record(),
             "environment": self.environment(),
         }
+
+    def split_record(self) -> dict[str, Any]:
+        """Return the certificate of the split, or those of all folds by name."""
+        if not self.run.folds:
+            return self.certificates[0]
+        folds = {split.fold: made["parts"] for split, made in zip(self.splits, self.certificates, strict=True)}
+        return self.certificates[0] | {"parts": folds}
 
     def environment(self) -> dict[str, str]:
         """Return what, besides the run and its data, decides the numbers: code, libraries, device, precision."""
@@ -195,7 +223,7 @@ class Plan:
 
 def estimate(plan: Plan, steps: int = 3) -> list[tuple[Training, float]]:
     """Return each training with the seconds it will take, from timing a few real steps here; 0 where it is done."""
-    samples = plan.samples(plan.split.train)
+    samples = plan.samples(plan.splits[0].train)
     per_epoch = -(-len(samples.ids) // plan.schedule.batch_size)
     seconds: dict[tuple[str, str], float] = {}
     for training in plan.trainings():

@@ -113,18 +113,20 @@ def execute(plan: Plan, progress: Progress) -> Result:
         report = plan.windows.read_report
         if report is not None and report.faults and not (plan.folder / REPORT).exists():
             report.write(plan.folder / REPORT)
-        samples = plan.samples(plan.split.train)
         trainings = plan.trainings()
+        split = samples = None
         for number, training in enumerate(trainings, start=1):
             title = f"[{number}/{len(trainings)}] {training.title}"
             if training.is_done:
                 progress.say(f"{title}  is done already")
                 continue
+            if samples is None or split is not training.split:
+                split, samples = training.split, plan.samples(training.split.train)
             try:
                 _train(plan, training, samples, title, progress)
             finally:
                 progress.stop()
-        content = _evaluate(plan, samples)
+        content = _evaluate(plan)
         atomic.write_json(result_path, content)
     return Result(folder=plan.folder, content=content, was_finished=False)
 
@@ -194,7 +196,7 @@ def _train(plan: Plan, training: Training, samples: Samples, title: str, progres
     teaching = None
     if training.role == "student":
         teaching = Teaching(
-            logits=[_teacher_logits(plan, teacher, training.seed, samples) for teacher in plan.teachers],
+            logits=[_teacher_logits(plan, teacher, training, samples) for teacher in plan.teachers],
             weights=[teacher.weight for teacher in plan.teachers],
             lambda_=plan.run.lambda_,
             temperature=plan.run.temperature,
@@ -253,32 +255,32 @@ def _trained(plan: Plan, training: Training, samples: Samples) -> tuple[nn.Modul
     return model.requires_grad_(False).eval(), record
 
 
-def _teacher_logits(plan: Plan, teacher: Teacher, seed: int, samples: Samples) -> torch.Tensor:
-    training = plan.teacher_training(teacher, seed)
+def _teacher_logits(plan: Plan, teacher: Teacher, student: Training, samples: Samples) -> torch.Tensor:
+    training = plan.teacher_training(teacher, student.split, student.seed)
     model, record = _trained(plan, training, samples)
     path = training.folder / "logits.safetensors"
     logits = cached_logits(path, model, record["weights_sha256"], training.view, samples.values, samples.ids)
     if not bool(torch.isfinite(logits).all()):
         window = samples.ids[int(torch.argmin(torch.isfinite(logits).all(dim=1).int()))]
         raise UserError(
-            f"teacher {teacher.name}, seed {seed}: logits of window '{window}' are not finite: train it anew"
+            f"teacher {teacher.name}, seed {training.seed}: logits of window '{window}' are not finite: train it anew"
         )
     return logits.to(samples.values.device)
 
 
-def _evaluate(plan: Plan, samples: Samples) -> dict[str, Any]:
-    """Look at the evaluation part for the first time, with every model of the run."""
-    held_out = plan.samples(plan.split.evaluation)
-    labels = plan.windows.labels[plan.split.evaluation]
-    names = np.array(plan.windows.class_names)
-    predictions = {"window": plan.windows.ids[plan.split.evaluation], "label": names[labels]}
-    models: dict[tuple[str, str, str], dict[str, Any]] = {}
+def _evaluate(plan: Plan) -> dict[str, Any]:
+    """Look at the evaluation part for the first time, with every model of the run; folds are put together."""
     weights = {(t.network, t.view): t.weight for t in plan.teachers}
+    entries: dict[tuple[str, str, str], dict[str, Any]] = {}
+    predicted: dict[tuple[tuple[str, str, str], int], list[np.ndarray]] = {}
+    split = samples = held_out = None
     for training in plan.trainings():
+        if samples is None or held_out is None or split is not training.split:
+            split = training.split
+            samples, held_out = plan.samples(split.train), plan.samples(split.evaluation)
         model, record = _trained(plan, training, samples)
-        predicted = predict(model, training.view, held_out.values).argmax(1).numpy()
         key = (training.role, training.network, training.view.name)
-        entry = models.setdefault(
+        entries.setdefault(
             key,
             {
                 "role": training.role,
@@ -289,17 +291,32 @@ def _evaluate(plan: Plan, samples: Samples) -> dict[str, Any]:
                 "seeds": {},
             },
         )
-        entry["seeds"][str(training.seed)] = metrics(labels, predicted)
-        predictions[f"{training.role} {training.network}:{training.view.name} seed {training.seed}"] = names[predicted]
-    csv = pd.DataFrame(predictions).to_csv(index=False, lineterminator="\n")
+        made = predict(model, training.view, held_out.values).argmax(1).numpy()
+        predicted.setdefault((key, training.seed), []).append(made)
+    index = np.concatenate([split.evaluation for split in plan.splits])
+    labels, subjects = plan.windows.labels[index], plan.windows.subjects[index]
+    names = np.array(plan.windows.class_names)
+    columns = {"window": plan.windows.ids[index], "subject": subjects}
+    if plan.run.folds:
+        columns["fold"] = np.concatenate([np.full(len(s.evaluation), s.fold) for s in plan.splits])
+    columns["label"] = names[labels]
+    for (which, seed), parts in predicted.items():
+        made = np.concatenate(parts)
+        entries[which]["seeds"][str(seed)] = metrics(labels, made, subjects)
+        columns["{} {}:{} seed {}".format(*which, seed)] = names[made]
+    csv = pd.DataFrame(columns).to_csv(index=False, lineterminator="\n")
     atomic.write_bytes(plan.folder / "predictions.csv", csv.encode())
     order = {"teacher": 0, "scratch": 1, "student": 2}
+    part = plan.run.evaluate
+    trained = [len(split.train) for split in plan.splits]
     return {
         "data": plan.windows.name,
-        "part": plan.split.part,
-        "windows": {"train": len(plan.split.train), plan.split.part: len(plan.split.evaluation)},
+        "part": part,
+        "windows": {"train": max(trained), part: len(index)},
+        "folds": len(plan.splits) if plan.run.folds else None,
+        "subjects": len(set(subjects.tolist()) - {""}),
         "formula": plan.run.formula(),
-        "split": {"basis": plan.split.basis, "absent_classes": absent_classes(plan.windows, plan.split)},
+        "split": {"basis": plan.splits[0].basis, "absent_classes": absent_classes(plan.windows, index)},
         "shared_teachers": plan.run.shared_teachers,
-        "models": sorted(models.values(), key=lambda m: order[m["role"]]),
+        "models": sorted(entries.values(), key=lambda m: order[m["role"]]),
     }

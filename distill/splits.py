@@ -32,12 +32,15 @@ class Split:
         What the evaluation part is. A validation part lies inside the training part and never touches the test part.
     basis : str
         In words: what kept the parts apart.
+    fold : str
+        Name among several splits of the same windows; empty where there is one.
     """
 
     train: np.ndarray
     evaluation: np.ndarray
     part: Part
     basis: str
+    fold: str = ""
 
 
 def split_windows(windows: Windows, part: Part = "test") -> Split:
@@ -60,6 +63,75 @@ def split_windows(windows: Windows, part: Part = "test") -> Split:
         If there are too few subjects and recordings to hold any out, if a class is absent from training, or
         if the parts share raw samples.
     """
+    train, evaluation, basis = _parts(windows)
+    if part == "validation":
+        train, evaluation, held_out = _hold_out(windows, train)
+        basis = f"{held_out}, all from the training part; the test part ({basis}) is not used"
+    split = Split(train=train, evaluation=evaluation, part=part, basis=basis)
+    _check_classes(windows, split)
+    return split
+
+
+def cross_validation(windows: Windows, folds: str, part: Part = "test") -> tuple[Split, ...]:
+    """Split into folds of whole subjects, so that every window is evaluated once, by models that never saw its subject.
+
+    Parameters
+    ----------
+    windows : Windows
+        Their own split into train and test counts for `part="validation"` only.
+    folds : str
+        `loso` leaves one subject out in turn; a number from 2 on makes so many folds of subjects (of recordings where
+        subjects are not known), stratified by class.
+    part : {"test", "validation"}
+        `test` evaluates everybody; `validation` makes folds of the training part, and the test part is used for nothing.
+
+    Returns
+    -------
+    tuple of Split
+        Positions are those in `windows`, nothing is copied.
+
+    Raises
+    ------
+    UserError
+        If subjects are not known, if there are fewer groups than folds, or if a class is absent from a training part.
+    """
+    index, inside = np.arange(len(windows)), ""
+    if part == "validation":
+        index, _, basis = _parts(windows)
+        inside = f", all from the training part; the test part ({basis}) is not used"
+    what, groups = _groups(windows, index)
+    names = np.unique(groups).tolist()
+    if folds == "loso":
+        if what != "subject":
+            raise UserError(
+                f"{windows.name}: to leave one subject out, two or more subjects must be known: store subjects beside the windows "
+                "(or name the subject column of a table)"
+            )
+        held = [(name, groups == name) for name in names]
+        basis = f"leave one subject out, {len(names)} subjects{inside}"
+    else:
+        number = int(folds)
+        if not 2 <= number <= len(names):
+            raise UserError(
+                f"{windows.name}: folds {number} are not allowed: from 2 to {len(names)}, the number of {what}s, or loso"
+            )
+        labels = windows.labels[index]
+        cut = StratifiedGroupKFold(n_splits=number, shuffle=True, random_state=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of classes with fewer windows than folds: looked at below
+            made = [np.isin(np.arange(len(index)), out) for _, out in cut.split(index, labels, groups)]
+        held = [(f"{k} of {number}", mask) for k, mask in enumerate(made, start=1) if mask.any()]
+        basis = f"{len(held)} folds of {len(names)} {what}s{inside}"
+    splits = tuple(
+        Split(train=index[~mask], evaluation=index[mask], part=part, basis=basis, fold=name) for name, mask in held
+    )
+    for split in splits:
+        _check_classes(windows, split)
+    return splits
+
+
+def _parts(windows: Windows) -> tuple[np.ndarray, np.ndarray, str]:
+    """Return the training and the test part, by the data set's own split or by groups, and what kept them apart."""
     everything = np.arange(len(windows))
     if windows.split is not None:
         odd = sorted(set(windows.split.tolist()) - {"train", "test"})
@@ -73,22 +145,22 @@ def split_windows(windows: Windows, part: Part = "test") -> Split:
             )
     else:
         train, evaluation, basis = _hold_out(windows, everything)
-    if part == "validation":
-        train, evaluation, held_out = _hold_out(windows, train)
-        basis = f"{held_out}, all from the training part; the test part ({basis}) is not used"
-    split = Split(train=train, evaluation=evaluation, part=part, basis=basis)
+    return train, evaluation, basis
+
+
+def _check_classes(windows: Windows, split: Split) -> None:
+    where = f"{split.basis}; without {split.fold}" if split.fold else split.basis
     for code, name in enumerate(windows.class_names):
-        if not (windows.labels[train] == code).any():
+        if not (windows.labels[split.train] == code).any():
             raise UserError(
-                f"{windows.name}: class '{name}' is absent from the training part ({basis}): leave it out with the option "
+                f"{windows.name}: class '{name}' is absent from the training part ({where}): leave it out with the option "
                 "classes, or add recordings of it from other people"
             )
-    return split
 
 
-def _hold_out(windows: Windows, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
-    """Hold out one stratified fold of the groups of `index`, the first that leaves every class to train."""
-    subjects, recordings, labels = windows.subjects[index], windows.recordings[index], windows.labels[index]
+def _groups(windows: Windows, index: np.ndarray) -> tuple[str, np.ndarray]:
+    """Return what keeps parts apart, subject or recording, and the one of each window of `index`."""
+    subjects, recordings = windows.subjects[index], windows.recordings[index]
     by_subject = len(np.unique(subjects)) > 1 and not (subjects == "").any()
     what, groups = ("subject", subjects) if by_subject else ("recording", recordings)
     if (groups == "").any():
@@ -96,6 +168,13 @@ def _hold_out(windows: Windows, index: np.ndarray) -> tuple[np.ndarray, np.ndarr
             f"{windows.name}: neither subjects nor recordings of the windows are known, and a split by window would leak: "
             "store subjects, recordings or a split beside them"
         )
+    return what, groups
+
+
+def _hold_out(windows: Windows, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
+    """Hold out one stratified fold of the groups of `index`, the first that leaves every class to train."""
+    labels = windows.labels[index]
+    what, groups = _groups(windows, index)
     n_groups = len(np.unique(groups))
     if n_groups < 2:
         raise UserError(
@@ -117,9 +196,9 @@ def _hold_out(windows: Windows, index: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return index[train], index[held], f"by {what}: {len(names)} of {n_groups} {what}s held out ({listed})"
 
 
-def absent_classes(windows: Windows, split: Split) -> list[str]:
-    """Return the classes without a window in the evaluation part: nothing is learnt about them there."""
-    counts = np.bincount(windows.labels[split.evaluation], minlength=len(windows.class_names))
+def absent_classes(windows: Windows, evaluated: np.ndarray) -> list[str]:
+    """Return the classes without a window among those evaluated, by position: nothing is learnt about them."""
+    counts = np.bincount(windows.labels[evaluated], minlength=len(windows.class_names))
     return [name for name, count in zip(windows.class_names, counts, strict=True) if not count]
 
 

@@ -41,7 +41,8 @@ def table(result: dict[str, Any], metric: str = "accuracy") -> pd.DataFrame:
     ----------
     result : dict
         As read from `result.json`.
-    metric : {"accuracy", "balanced_accuracy", "macro_f1"}
+    metric : {"accuracy", "balanced_accuracy", "macro_f1", "subject_accuracy"}
+        `accuracy` is over all windows, `subject_accuracy` the mean over subjects.
 
     Returns
     -------
@@ -71,15 +72,17 @@ def format_table(result: dict[str, Any]) -> str:
     """Write the table as text, with the formula of the loss and what +- means."""
     frame = table(result)
     f1 = table(result, "macro_f1")
+    people = table(result, "subject_accuracy") if result.get("folds") and result["subjects"] else None
     title = (
         f"{result['data']}: accuracy in % on the {result['part']} part ({result['windows'][result['part']]:,} windows)"
     )
     grid = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
-    for name in ("model", "weight", "parameters", "accuracy", "n", "by seed", "macro-F1"):
+    columns = ["model", "weight", "parameters", "accuracy", "n", "by seed", "macro-F1"]
+    for name in columns if people is None else [*columns, "mean of subjects"]:
         grid.add_column(name, justify="left" if name in ("model", "by seed") else "right", no_wrap=True)
     titles = {"teacher": "teacher {}:{}", "scratch": "{} from scratch", "student": "{} distilled"}
     lines = []
-    for (_, row), (_, row_f1) in zip(frame.iterrows(), f1.iterrows(), strict=True):
+    for number, ((_, row), (_, row_f1)) in enumerate(zip(frame.iterrows(), f1.iterrows(), strict=True)):
         if row["role"] == "student":
             difference = _plus_minus(row["difference"], row["difference_sd"], sign=True)
             if row["n"] >= MIN_N:
@@ -94,6 +97,7 @@ def format_table(result: dict[str, Any]) -> str:
             str(row["n"]),
             " ".join(f"{value:.2f}" for value in row["seeds"].values()),
             f"{row_f1['mean']:.2f}",
+            *([] if people is None else [_plus_minus(people["mean"][number], people["sd"][number])]),
         )
     text = io.StringIO()
     Console(file=text, width=10_000, color_system=None).print(grid)
@@ -103,6 +107,11 @@ def format_table(result: dict[str, Any]) -> str:
         f"Loss of the student: {result['formula']}",
         f"Split: {result['split']['basis']}.",
     ]
+    if people is not None:
+        lines.append(
+            f"Accuracy is over the windows of all {result['folds']} folds together (micro); the mean of subjects counts each of "
+            f"{result['subjects']} people alike (macro)."
+        )
     absent = result["split"].get("absent_classes", [])
     if absent:
         lines.append(

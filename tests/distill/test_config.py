@@ -116,6 +116,7 @@ def test_every_option_changes_the_hash_and_so_the_folder():
         "weight_decay": 0.0,
         "seeds": (0, 1),
         "shared_teachers": True,
+        "folds": "loso",
         "evaluate": "validation",
         "device": "cpu",
         "precision": "fp32",

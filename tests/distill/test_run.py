@@ -100,10 +100,10 @@ def test_the_student_is_a_one_dimensional_network_on_raw_windows(finished, windo
 
 def test_scratch_and_student_of_a_seed_start_alike_and_teachers_do_not(windows, tmp_path):
     plan = Plan(distill.Run(**QUICK), windows, tmp_path / "run")
-    samples = plan.samples(plan.split.train)
-    scratch = plan.build(plan.student_training("scratch", 0), samples).state_dict()
-    student = plan.build(plan.student_training("student", 0), samples).state_dict()
-    teacher = plan.build(plan.teacher_training(plan.teachers[1], 0), samples).state_dict()
+    samples = plan.samples(plan.splits[0].train)
+    scratch = plan.build(plan.student_training("scratch", plan.splits[0], 0), samples).state_dict()
+    student = plan.build(plan.student_training("student", plan.splits[0], 0), samples).state_dict()
+    teacher = plan.build(plan.teacher_training(plan.teachers[1], plan.splits[0], 0), samples).state_dict()
     assert all(torch.equal(scratch[k], student[k]) for k in scratch)
     assert not torch.equal(teacher["1.stem.weight"], student["1.stem.weight"])
     assert not (tmp_path / "run").exists()

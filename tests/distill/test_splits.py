@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from distill.splits import certificate, ids_hash, split_windows
+from distill.config import Run
+from distill.splits import certificate, cross_validation, ids_hash, split_windows
 from tsimage.errors import UserError
 from tsimage.windows import Windows
 
@@ -149,3 +150,61 @@ def test_few_windows_of_each_class_still_split():
     windows = make(n_subjects=6, per_subject=1, n_classes=2)
     split = split_windows(windows)
     assert set(windows.labels[split.train]) == {0, 1}
+
+
+@pytest.mark.parametrize(("folds", "n"), [("loso", 6), ("3", 3), ("6", 6)])
+def test_folds_evaluate_every_window_once_by_others(folds, n):
+    windows = make()
+    splits = cross_validation(windows, folds)
+    assert len(splits) == n
+    assert sorted(np.concatenate([split.evaluation for split in splits])) == list(range(48))
+    for split in splits:
+        assert sorted([*split.train, *split.evaluation]) == list(range(48))
+        assert not set(windows.subjects[split.train]) & set(windows.subjects[split.evaluation])
+        assert certificate(windows, split)["subjects_in_both"] == []
+
+
+def test_each_fold_of_loso_is_named_by_its_subject():
+    windows = make()
+    splits = cross_validation(windows, "loso")
+    assert [split.fold for split in splits] == [f"s{i}" for i in range(6)]
+    assert all(set(windows.subjects[split.evaluation]) == {split.fold} for split in splits)
+    assert splits[0].basis == "leave one subject out, 6 subjects"
+    assert [split.fold for split in cross_validation(windows, "2")] == ["1 of 2", "2 of 2"]
+
+
+def test_folds_for_choosing_leave_the_test_part_alone():
+    windows = make(n_subjects=10)
+    test = split_windows(windows)
+    splits = cross_validation(windows, "loso", "validation")
+    assert sorted(np.concatenate([split.evaluation for split in splits])) == sorted(test.train)
+    assert not any(np.isin([*split.train, *split.evaluation], test.evaluation).any() for split in splits)
+    own = np.where(np.arange(80) < 48, "train", "test")
+    splits = cross_validation(replace(windows, split=own), "loso", "validation")
+    assert sorted(np.concatenate([split.evaluation for split in splits])) == list(range(48))
+    assert splits[0].basis.endswith("the test part (the data set's own split) is not used")
+
+
+def test_recordings_stand_in_for_unknown_subjects_in_folds_but_not_in_loso(says):
+    windows = make(subjects=False)
+    assert len(cross_validation(windows, "3")) == 3
+    with says(
+        "toy: to leave one subject out, two or more subjects must be known: store subjects beside the windows (or name the "
+        "subject column of a table)"
+    ):
+        cross_validation(windows, "loso")
+
+
+def test_errors_of_folds(says):
+    windows = make()
+    with says("toy: folds 7 are not allowed: from 2 to 6, the number of subjects, or loso"):
+        cross_validation(windows, "7")
+    alone = replace(windows, labels=(windows.subjects == "s3").astype(np.int64))
+    with says(
+        "toy: class 'class1' is absent from the training part (leave one subject out, 6 subjects; without s3): leave it out "
+        "with the option classes, or add recordings of it from other people"
+    ):
+        cross_validation(alone, "loso")
+    for folds in ("1", "0", "-2", "2.5", "lso"):
+        with says(f"folds '{folds}' are not allowed: give loso (leave one subject out) or a number from 2 on"):
+            Run(folds=folds)

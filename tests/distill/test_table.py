@@ -97,7 +97,11 @@ def test_metrics_by_hand():
     import numpy as np
 
     labels, predicted = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 1, 0])
-    made = metrics(labels, predicted)
+    made = metrics(labels, predicted, np.array(["ann"] * 4 + ["bob"] * 2))
     assert made["accuracy"] == pytest.approx(4 / 6)
     assert made["balanced_accuracy"] == pytest.approx((2 / 3 + 1 + 0) / 3)
     assert made["macro_f1"] == pytest.approx((2 / 3 + 4 / 5 + 0) / 3)
+    assert made["accuracy_by_subject"] == {"ann": 0.75, "bob": 0.5}
+    assert made["subject_accuracy"] == 0.625
+    unknown = metrics(labels, predicted, np.array(["ann"] * 5 + [""]))
+    assert (unknown["accuracy_by_subject"], unknown["subject_accuracy"]) == ({}, None)
