@@ -87,6 +87,11 @@ def _tell(plan: Plan, progress: Progress) -> None:
         progress.say(f"No window of the {plan.run.evaluate} part is of class {', '.join(absent)}")
     progress.say(f"Teachers: {', '.join(f'{t.name} (weight {t.weight:.4g})' for t in plan.teachers)}")
     progress.say(f"Loss of the student: {plan.run.formula()}")
+    if plan.run.label_smoothing:
+        progress.say(
+            f"Label smoothing {plan.run.label_smoothing:g} trains the teachers too, and a smoothed teacher distils worse "
+            "(arXiv:1906.02629)"
+        )
     first = plan.windows.select(plan.splits[0].train)
     for view in dict.fromkeys(t.view for t in plan.teachers):
         imager = plan.run.imager(view)

@@ -9,17 +9,22 @@ import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import tyro
 
 from distill.models import parse_model
+from distill.rates import Course, check_course
 from distill.views import SIGNAL, check_view
-from tsimage.errors import UserError
+from tsimage.errors import UserError, unknown
 from tsimage.fields import parse_stack
 from tsimage.imager import Imager
 from tsimage.readers import ReadOptions
 
+if TYPE_CHECKING:
+    from distill.losses import Term
+
+Optimizer = Literal["sgd", "adamw"]
 Device = Literal["auto", "cuda", "mps", "cpu"]
 Precision = Literal["auto", "bf16", "fp32"]
 Part = Literal["test", "validation"]
@@ -27,6 +32,7 @@ Part = Literal["test", "validation"]
 GAF_VIEW = "gasf"
 """The image view of a teacher that is named without a view: one GASF per axis, stacked as channels."""
 DEFAULT_ALPHA = 0.3
+_Named = tuple[str, str, str, float | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +42,8 @@ class Teacher:
     network: str
     view: str
     weight: float
+    source: str = ""
+    """Directory of the earlier run that it comes from; empty if it is trained here."""
 
     @property
     def name(self) -> str:
@@ -51,7 +59,8 @@ class Run:
 
     teacher: tuple[str, ...] = ("wrn28-3",)
     """Teachers. NETWORK alone means its GASF teacher and its signal teacher; NETWORK:VIEW names one, with view
-    signal, gasf, gadf, mtf or a stack as gasf+gadf+mtf; NETWORK:VIEW=WEIGHT weighs it (all or none, summing to 1)."""
+    signal, gasf, gadf, mtf or a stack as gasf+gadf+mtf; NETWORK:VIEW=WEIGHT weighs it (all or none, summing to 1).
+    NETWORK@DIR, NETWORK:VIEW@DIR and NETWORK:VIEW@DIR=WEIGHT take it from an earlier run on the same windows."""
     student: str = "wrn16-1"
     """Network of the student; it sees only the raw signal."""
     data: str = "basic-motions"
@@ -59,8 +68,19 @@ class Run:
     read: Annotated[ReadOptions, tyro.conf.arg(name="")] = field(default_factory=ReadOptions)
     lambda_: Annotated[float, tyro.conf.arg(name="lambda")] = 0.7
     """Weight of distillation, 0 (labels only) to 1 (teachers only)."""
-    temperature: float = 4.0
-    """T > 0; softens the logits of teachers and student."""
+    lambda_to: float | None = None
+    """Lambda of the last step, where it moves in a straight line."""
+    temperature: float | None = None
+    """T > 0; softens the logits of teachers and student. The published one of the loss unless given: 4 for kd."""
+    temperature_to: float | None = None
+    """T of the last step, where it moves in a straight line."""
+    loss: str = "kd"
+    """What the student takes from its teachers: one loss of logits (kd, lskd, dkd, dist) and any of features (at, sp,
+    rkd, dcd, hint) with its weight beta, joined by +: kd+sp(beta=700)."""
+    weighing: str = "fixed"
+    """How teachers are weighed: fixed (alpha, or NETWORK:VIEW=WEIGHT), aver, ebkd, ca-mkd or ae-kd."""
+    warm_start: bool = False
+    """The student starts from its own from-scratch weights; a control does so too and trains as long without teachers."""
     alpha: float | None = None
     """Weight of the IMAGE teacher, 1 - alpha that of the signal teacher, where there is one of each; 0.3 unless given."""
     image_size: int = 32
@@ -75,7 +95,22 @@ class Run:
     learning_rate: float = 0.05
     """Rate of the first step; it falls along a half cosine to 0.0001."""
     weight_decay: float = 1e-4
-    """Weight decay of SGD."""
+    """Weight decay."""
+    optimizer: Optimizer = "sgd"
+    """SGD with Nesterov momentum 0.9, or AdamW."""
+    course: Course = "cosine"
+    """How the learning rate goes: cosine, one-cycle, steps (the published course of wearable-KD) or constant."""
+    warmup_epochs: int = 0
+    """Epochs in which the rate rises to where its course begins."""
+    label_smoothing: float = 0.0
+    """Share of a label's probability that all classes have in common; a smoothed teacher distils worse."""
+    balanced: bool = False
+    """Weigh classes in the cross entropy so that each counts alike."""
+    ema: float = 0.0
+    """Keep running means of the weights, to which the mean so far counts this much in every step; 0 does not."""
+    patience: int = 0
+    """Stop after so many epochs without a better accuracy on validation subjects, who are taken out of the training part,
+    and keep the best epoch; 0 trains to the end on everybody."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds; each trains its own teachers, so the deviation covers the whole way."""
     shared_teachers: bool = False
@@ -103,13 +138,25 @@ class Run:
             raise UserError(f"lambda {self.lambda_} is not allowed: it is the weight of distillation, from 0 to 1")
         if self.alpha is not None and not 0 <= self.alpha <= 1:
             raise UserError(f"alpha {self.alpha} is not allowed: it is the weight of the image teacher, from 0 to 1")
-        if not 0 < self.temperature < math.inf:
-            raise UserError(f"temperature {self.temperature} is not allowed: it must be positive")
+        if self.lambda_to is not None and not 0 <= self.lambda_to <= 1:
+            raise UserError(f"lambda-to {self.lambda_to} is not allowed: it is a weight of distillation, from 0 to 1")
+        for name in ("temperature", "temperature_to"):
+            if getattr(self, name) is not None and not 0 < getattr(self, name) < math.inf:
+                raise UserError(f"{name.replace('_', '-')} {getattr(self, name)} is not allowed: it must be positive")
         for name in ("epochs", "batch_size", "learning_rate"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UserError(f"{name.replace('_', '-')} {getattr(self, name)} is not allowed: it must be positive")
         if not 0 <= self.weight_decay < math.inf:
             raise UserError(f"weight-decay {self.weight_decay} is not allowed: it must be at least 0")
+        for name in ("label_smoothing", "ema"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(f"{name.replace('_', '-')} {getattr(self, name)} is not allowed: from 0 to less than 1")
+        if self.patience < 0:
+            raise UserError(f"patience {self.patience} is not allowed: give a number of epochs, or 0 for none")
+        if self.optimizer not in get_args(Optimizer):
+            raise unknown("optimizer", self.optimizer, get_args(Optimizer))
+        check_course(self.course, self.epochs, self.warmup_epochs)
+        self._check_loss()
         if self.batch_size < 2:
             raise UserError("batch-size 1 is not allowed: batch normalisation needs more than one window")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
@@ -147,22 +194,22 @@ class Run:
         """
         if not self.teacher:
             raise UserError("no teacher is named: give at least one, as wrn28-3 or wrn28-3:gasf")
-        named: list[tuple[str, str, float | None]] = []
+        named: list[_Named] = []
         for text in self.teacher:
             named += _parse_teacher(text)
-        names = [f"{network}:{view}" for network, view, _ in named]
+        names = [f"{network}:{view}" for network, view, *_ in named]
         for name in names:
             if names.count(name) > 1:
                 raise UserError(f"teacher '{name}' is named twice: name it once and give it the weight of both")
         weights = self._weights(named, names)
         return tuple(
-            Teacher(network=network, view=view, weight=weight)
-            for (network, view, _), weight in zip(named, weights, strict=True)
+            Teacher(network=network, view=view, weight=weight, source=source)
+            for (network, view, source, _), weight in zip(named, weights, strict=True)
         )
 
-    def _weights(self, named: list[tuple[str, str, float | None]], names: list[str]) -> list[float]:
+    def _weights(self, named: list[_Named], names: list[str]) -> list[float]:
         given = [weight for *_, weight in named if weight is not None]
-        images = sum(view != SIGNAL for _, view, _ in named)
+        images = sum(view != SIGNAL for _, view, *_ in named)
         pair = len(named) == 2 and images == 1
         if given:
             if self.alpha is not None:
@@ -182,7 +229,7 @@ class Run:
             return given
         if pair:
             alpha = DEFAULT_ALPHA if self.alpha is None else self.alpha
-            return [alpha if view != SIGNAL else 1 - alpha for _, view, _ in named]
+            return [alpha if view != SIGNAL else 1 - alpha for _, view, *_ in named]
         if self.alpha is not None:
             raise UserError(
                 f"alpha weighs one image teacher against one signal teacher, but the teachers are {', '.join(names)}: "
@@ -190,10 +237,57 @@ class Run:
             )
         return [1 / len(named)] * len(named)
 
+    def terms(self) -> tuple[Term, ...]:
+        """Return the losses that the student takes from its teachers."""
+        from distill.losses import parse_losses
+
+        return parse_losses(self.loss)
+
+    def _check_loss(self) -> None:
+        from distill.weighing import WEIGHINGS
+
+        if self.weighing not in ("fixed", *WEIGHINGS):
+            raise unknown("weighing", self.weighing, ["fixed", *WEIGHINGS])
+        weighed = any(weight is not None for text in self.teacher for *_, weight in _parse_teacher(text))
+        if self.weighing != "fixed" and (weighed or self.alpha is not None):
+            raise UserError(
+                f"weighing {self.weighing} finds the weights of teachers by itself, so alpha and NETWORK:VIEW=WEIGHT do nothing: "
+                "leave them out, or take weighing fixed"
+            )
+        logits = [term for term in self.terms() if term.loss.kind == "logits"]
+        for name in ("lambda_to", "temperature", "temperature_to"):
+            if getattr(self, name) is not None and not logits:
+                raise UserError(
+                    f"{name.replace('_', '-')} does nothing for loss '{self.loss}', which has no part of logits"
+                )
+        if (self.temperature, self.temperature_to) != (None, None):
+            if not {"temperature", "tau"} & {*logits[0].loss.options}:
+                raise UserError(f"temperature does nothing for loss '{self.loss}': leave it out")
+            if {"temperature", "tau"} & dict(logits[0].given).keys():
+                raise UserError(f"temperature and loss '{self.loss}' say the same thing: give one of them")
+
     def formula(self) -> str:
         """Write the loss with its effective numbers."""
-        teachers = " + ".join(f"{t.weight:.4g} KL({t.name})" for t in self.teachers())
-        return f"L = {1 - self.lambda_:.4g} CE + {self.lambda_:.4g} x {self.temperature:g}^2 x [{teachers}]"
+        fixed = self.weighing == "fixed"
+        weights = [f"{t.weight:.4g}" if fixed else f"w{k}" for k, t in enumerate(self.teachers())]
+        named = list(zip(weights, (t.name for t in self.teachers()), strict=True))
+        labels, added = "CE", []
+        for term in self.terms():
+            if term.loss.kind == "features":
+                inner = " + ".join(f"{w} {term.loss.name.upper()}({name})" for w, name in named)
+                added.append(f"{term.weight:g} x [{inner}]")
+                continue
+            labels = f"{_course(1 - self.lambda_, None if self.lambda_to is None else 1 - self.lambda_to)} CE"
+            name = next((n for n in ("temperature", "tau") if n in term.options), "")
+            start = term.options.get(name) if self.temperature is None else self.temperature
+            heat = "" if start is None else f"{_course(start, self.temperature_to)}^2 x "
+            inner = " + ".join(
+                f"{w} {'KL' if term.loss.name == 'kd' else term.loss.name.upper()}({name})" for w, name in named
+            )
+            of_classes = "/C" if term.options.get("reduction") == "elementmean" else ""
+            scale = f"{term.options['weight']:g} x " if "weight" in term.options else ""
+            added.append(f"{_course(self.lambda_, self.lambda_to)} x {scale}{heat}[{inner}]{of_classes}")
+        return " + ".join([f"L = {labels}", *added]) + ("" if fixed else f", w by {self.weighing}")
 
     def to_json(self) -> dict[str, Any]:
         """Return the run as JSON types."""
@@ -212,10 +306,17 @@ class Run:
         return Path("runs") / f"{slug}-{self.hash(data)[:8]}"
 
 
-def _parse_teacher(text: str) -> list[tuple[str, str, float | None]]:
-    """Split NETWORK, NETWORK:VIEW or NETWORK:VIEW=WEIGHT."""
+def _course(start: float, end: float | None) -> str:
+    return f"{start:.4g}" if end is None else f"({start:.4g} to {end:.4g})"
+
+
+def _parse_teacher(text: str) -> list[_Named]:
+    """Split NETWORK, NETWORK:VIEW or NETWORK:VIEW=WEIGHT, the first two perhaps followed by @DIR."""
     match = re.fullmatch(r"((?:[^=()]|\([^)]*\))*)(=?)(.*)", text, re.DOTALL)
     name, equals, weight_text = match.groups() if match else (text, "", "")
+    name, at, source = name.partition("@")
+    if at and not source:
+        raise UserError(f"teacher '{text}' names no folder after @: give the directory of the run that it comes from")
     network, colon, view = name.partition(":")
     parse_model(network)
     if not colon:
@@ -224,14 +325,14 @@ def _parse_teacher(text: str) -> list[tuple[str, str, float | None]]:
                 f"teacher '{text}' means two teachers, {network}:{GAF_VIEW} and {network}:{SIGNAL}: weigh each of them, or "
                 "use alpha"
             )
-        return [(network, GAF_VIEW, None), (network, SIGNAL, None)]
+        return [(network, GAF_VIEW, source, None), (network, SIGNAL, source, None)]
     check_view(view)
     if not equals:
-        return [(network, view, None)]
+        return [(network, view, source, None)]
     try:
         weight = float(weight_text)
     except ValueError:
         weight = math.nan
     if not 0 <= weight <= 1:
         raise UserError(f"teacher '{text}' has the weight '{weight_text}': give a number from 0 to 1")
-    return [(network, view, weight)]
+    return [(network, view, source, weight)]

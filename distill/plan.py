@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -19,18 +19,22 @@ from distill.config import Run, Teacher
 from distill.device import choose_device, choose_precision, describe
 from distill.models import build_model
 from distill.models.standardize import Standardize, Standardized
-from distill.splits import Split, certificate, cross_validation, split_windows
+from distill.splits import Split, certificate, cross_validation, split_windows, with_stopping
 from distill.train import Samples, Schedule, initialised, train
 from distill.views import SIGNAL, View
+from tsimage import atomic
 from tsimage.errors import UserError
 from tsimage.windows import Windows
+
+Role = Literal["teacher", "scratch", "control", "student"]
+"""A control goes on from its from-scratch weights as a student with a warm start does, but without teachers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
     """One training of a run: which model, on which seed, in which folder."""
 
-    role: Literal["teacher", "scratch", "student"]
+    role: Role
     network: str
     view: View
     split: Split
@@ -40,7 +44,12 @@ class Training:
     @property
     def name(self) -> str:
         """What it is, whatever the fold."""
-        label = {"teacher": "teacher", "scratch": "from scratch", "student": "distilled"}[self.role]
+        label = {
+            "teacher": "teacher",
+            "scratch": "from scratch",
+            "control": "from scratch, trained on",
+            "student": "distilled",
+        }[self.role]
         return f"seed {self.seed}  {label} {self.network}:{self.view.name}"
 
     @property
@@ -91,11 +100,14 @@ class Plan:
             if run.folds
             else (split_windows(self.windows, run.evaluate),)
         )
+        if run.patience:
+            self.splits = tuple(with_stopping(self.windows, split) for split in self.splits)
         self.certificates = [certificate(self.windows, split) for split in self.splits]
         fewest = min(len(split.train) for split in self.splits)
         if fewest < 2:
             raise UserError(f"{self.windows.name}: {fewest} window is left to train: at least 2 are needed")
         self.teachers: tuple[Teacher, ...] = run.teachers()
+        self.taken = {t.name: check_source(self, t) for t in self.teachers if t.source}
         for teacher in self.teachers:
             imager = run.imager(teacher.view)
             if imager is not None:
@@ -105,6 +117,13 @@ class Plan:
             batch_size=run.batch_size,
             learning_rate=run.learning_rate,
             weight_decay=run.weight_decay,
+            optimizer=run.optimizer,
+            course=run.course,
+            warmup_epochs=run.warmup_epochs,
+            label_smoothing=run.label_smoothing,
+            balanced=run.balanced,
+            ema=run.ema,
+            patience=run.patience,
         )
 
     def view(self, name: str, split: Split) -> View:
@@ -119,43 +138,49 @@ class Plan:
     def teacher_training(self, teacher: Teacher, split: Split, seed: int) -> Training:
         """Return the training of a teacher that a seed's student learns from."""
         seed = self.run.seeds[0] if self.run.shared_teachers else seed
-        parent = "shared" if self.run.shared_teachers else f"seed-{seed}"
+        run = Path(teacher.source) if teacher.source else self.folder
+        parent = "shared" if (run / "shared").exists() or self.run.shared_teachers else f"seed-{seed}"
         return Training(
             role="teacher",
             network=teacher.network,
             view=self.view(teacher.view, split),
             split=split,
             seed=seed,
-            folder=self._fold_folder(split) / parent / f"teacher-{teacher.network}-{teacher.view}",
+            folder=self._fold_folder(run, split) / parent / f"teacher-{teacher.network}-{teacher.view}",
         )
 
-    def student_training(self, role: Literal["scratch", "student"], split: Split, seed: int) -> Training:
-        """Return the training of the student from scratch or distilled."""
+    def logits_path(self, teacher: Teacher, split: Split, seed: int) -> Path:
+        """Return where the logits of a teacher are kept: here, even if the teacher comes from another run."""
+        folder = self.teacher_training(replace(teacher, source=""), split, seed).folder
+        return folder / "logits.safetensors"
+
+    def student_training(self, role: Role, split: Split, seed: int) -> Training:
+        """Return the training of the student from scratch, distilled, or as the control of a warm start."""
         return Training(
             role=role,
             network=self.run.student,
             view=self.view(SIGNAL, split),
             split=split,
             seed=seed,
-            folder=self._fold_folder(split) / f"seed-{seed}" / f"{role}-{self.run.student}",
+            folder=self._fold_folder(self.folder, split) / f"seed-{seed}" / f"{role}-{self.run.student}",
         )
 
     def trainings(self) -> list[Training]:
         """Return all trainings in order, fold by fold, each once."""
         ordered: dict[Path, Training] = {}
+        roles: list[Role] = ["scratch", "control", "student"] if self.run.warm_start else ["scratch", "student"]
         for split in self.splits:
             for seed in self.run.seeds:
                 for training in (
                     *(self.teacher_training(teacher, split, seed) for teacher in self.teachers),
-                    self.student_training("scratch", split, seed),
-                    self.student_training("student", split, seed),
+                    *(self.student_training(role, split, seed) for role in roles),
                 ):
                     ordered.setdefault(training.folder, training)
         return list(ordered.values())
 
-    def _fold_folder(self, split: Split) -> Path:
+    def _fold_folder(self, run: Path, split: Split) -> Path:
         """Return where the trainings of a split lie; a fold has a folder by its number, since names may be anything."""
-        return self.folder / f"fold-{self.splits.index(split) + 1}" if split.fold else self.folder
+        return run / f"fold-{self.splits.index(split) + 1}" if split.fold else run
 
     def samples(self, index: np.ndarray) -> Samples:
         """Return windows of this run on its device."""
@@ -192,9 +217,11 @@ class Plan:
                 "summary": str(self.windows),
                 "windows_sha256": self.fingerprint,
                 "cut": None if self.windows.cut_report is None else str(self.windows.cut_report),
+                "classes": list(self.windows.class_names),
                 "rows": None if self.windows.read_report is None else self.windows.read_report.as_dict(),
             },
             "teachers": {t.name: t.weight for t in self.teachers},
+            "taken": self.taken,
             "formula": self.run.formula(),
             "split": self.split_record(),
             "environment": self.environment(),
@@ -219,6 +246,56 @@ class Plan:
             "device": describe(self.device),
             "precision": self.precision,
         }
+
+
+def check_source(plan: Plan, teacher: Teacher) -> dict[str, str]:
+    """See that a teacher from an earlier run fits this one; returns the sha256 of its weights, by training.
+
+    Raises
+    ------
+    UserError
+        If it was trained on other data, classes, images or another split, or is not there for a seed.
+    """
+    folder = Path(teacher.source)
+    name = f"teacher {teacher.network}:{teacher.view} of '{folder}'"
+    if not (folder / "run.json").exists():
+        raise UserError(f"{name}: there is no run in this folder: give a run directory of distill")
+    before = atomic.read_json(folder / "run.json")
+    try:
+        run, data, parts = before["run"], before["data"], before["split"]["parts"]
+        compared = [
+            ("data", data["name"], plan.windows.name),
+            ("classes", data["classes"], list(plan.windows.class_names)),
+            ("windows", data["windows_sha256"], plan.fingerprint),
+            ("split", parts, plan.split_record()["parts"]),
+        ]
+        if teacher.view != SIGNAL:
+            compared += [(what, run[what], getattr(plan.run, what)) for what in ("image_size", "scaling")]
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{name}: '{folder / 'run.json'}' describes no run of this version: train it anew") from error
+    for what, then, now in compared:
+        if then != now:
+            shown = f" ({_short(then)}, here {_short(now)})" if what != "split" and what != "windows" else ""
+            raise UserError(
+                f"{name} was trained with other {what.replace('_', '-')}{shown}: take one that was trained with these, or train it here"
+            )
+    taken = {}
+    for split in plan.splits:
+        for seed in plan.run.seeds:
+            training = plan.teacher_training(teacher, split, seed)
+            if not training.is_done:
+                raise UserError(
+                    f"{name} is not there for seed {training.seed}: '{training.folder}' holds no finished training; choose other "
+                    "seeds, or train it here"
+                )
+            key = training.folder.relative_to(folder).as_posix()
+            taken[key] = atomic.read_json(training.folder / "training.json")["weights_sha256"]
+    return taken
+
+
+def _short(value: object) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def estimate(plan: Plan, steps: int = 3) -> list[tuple[Training, float]]:

@@ -30,7 +30,8 @@ from distill.progress import Progress, describe_epoch
 from distill.splits import absent_classes
 from distill.table import format_table, table
 from distill.teachers import cached_logits
-from distill.train import Samples, Teaching, predict, train
+from distill.teaching import Speaker, Teaching, cached, live
+from distill.train import Samples, predict, random_seed, train
 from tsimage import atomic
 from tsimage.datasets import load
 from tsimage.errors import UserError
@@ -153,6 +154,7 @@ def check_folder(plan: Plan) -> None:
             ("options", before["run"], now["run"]),
             ("data", before["data"]["windows_sha256"], now["data"]["windows_sha256"]),
             ("split", before["split"]["parts"], now["split"]["parts"]),
+            ("teachers", before["taken"], now["taken"]),
         )
         environment = before["environment"]
     except (KeyError, TypeError) as error:
@@ -192,14 +194,27 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _train(plan: Plan, training: Training, samples: Samples, title: str, progress: Progress) -> None:
     began = time.monotonic()
-    model = plan.build(training, samples)
-    teaching = None
+    model, seed = plan.build(training, samples), training.seed
+    if plan.run.warm_start and training.role in ("control", "student"):
+        scratch = plan.student_training("scratch", training.split, training.seed)
+        model.load_state_dict(_trained(plan, scratch, samples)[0].state_dict())
+        seed = random_seed(seed, "warm start")  # another order of the batches than that which led there
+    teaching, stopping = None, None
+    if training.split.stopping is not None:
+        stopping = plan.samples(training.split.stopping)
     if training.role == "student":
+        terms = plan.run.terms()
+        speak = _cached if all(term.loss.needs == "logits" for term in terms) else _live
         teaching = Teaching(
-            logits=[_teacher_logits(plan, teacher, training, samples) for teacher in plan.teachers],
+            teachers=[speak(plan, teacher, training, samples) for teacher in plan.teachers],
+            names=[teacher.name for teacher in plan.teachers],
             weights=[teacher.weight for teacher in plan.teachers],
+            terms=terms,
+            weighing=plan.run.weighing,
             lambda_=plan.run.lambda_,
+            lambda_to=plan.run.lambda_to,
             temperature=plan.run.temperature,
+            temperature_to=plan.run.temperature_to,
         )
     training.folder.mkdir(parents=True, exist_ok=True)
     progress.begin(title, plan.schedule.epochs)
@@ -212,13 +227,14 @@ def _train(plan: Plan, training: Training, samples: Samples, title: str, progres
             history.flush()
             progress.epoch(epoch)
 
-        train(
+        kept = train(
             model,
             training.view,
             samples,
             plan.schedule,
-            seed=training.seed,
+            seed=seed,
             teaching=teaching,
+            validation=stopping,
             precision=plan.precision,
             on_epoch=on_epoch,
         )
@@ -233,11 +249,13 @@ def _train(plan: Plan, training: Training, samples: Samples, title: str, progres
         "parameters": sum(p.numel() for p in model.parameters()),
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "seconds": round(seconds, 2),
+        "kept_epoch": kept,
         "last_epoch": row,
         "environment": plan.environment(),
     }
     atomic.write_json(training.folder / "training.json", record)
-    progress.end(f"{title}  {plan.schedule.epochs} epochs in {seconds:.1f} s  {describe_epoch(row)}")
+    epochs = f"{row['epoch']:.0f} epochs" + (f", kept {kept}," if kept != row["epoch"] else "")
+    progress.end(f"{title}  {epochs} in {seconds:.1f} s  {describe_epoch(row)}")
 
 
 def _trained(plan: Plan, training: Training, samples: Samples) -> tuple[nn.Module, dict[str, Any]]:
@@ -255,17 +273,26 @@ def _trained(plan: Plan, training: Training, samples: Samples) -> tuple[nn.Modul
     return model.requires_grad_(False).eval(), record
 
 
-def _teacher_logits(plan: Plan, teacher: Teacher, student: Training, samples: Samples) -> torch.Tensor:
+def _live(plan: Plan, teacher: Teacher, student: Training, samples: Samples) -> Speaker:
+    """Return a teacher that is run in every step, for losses that compare more than logits."""
+    training = plan.teacher_training(teacher, student.split, student.seed)
+    model, _ = _trained(plan, training, samples)
+    return live(model, training.view)
+
+
+def _cached(plan: Plan, teacher: Teacher, student: Training, samples: Samples) -> Speaker:
+    """Return a teacher whose logits of all training windows are computed once."""
     training = plan.teacher_training(teacher, student.split, student.seed)
     model, record = _trained(plan, training, samples)
-    path = training.folder / "logits.safetensors"
+    path = plan.logits_path(teacher, student.split, student.seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
     logits = cached_logits(path, model, record["weights_sha256"], training.view, samples.values, samples.ids)
     if not bool(torch.isfinite(logits).all()):
         window = samples.ids[int(torch.argmin(torch.isfinite(logits).all(dim=1).int()))]
         raise UserError(
             f"teacher {teacher.name}, seed {training.seed}: logits of window '{window}' are not finite: train it anew"
         )
-    return logits.to(samples.values.device)
+    return cached(logits.to(samples.values.device))
 
 
 def _evaluate(plan: Plan) -> dict[str, Any]:
@@ -306,7 +333,7 @@ def _evaluate(plan: Plan) -> dict[str, Any]:
         columns["{} {}:{} seed {}".format(*which, seed)] = names[made]
     csv = pd.DataFrame(columns).to_csv(index=False, lineterminator="\n")
     atomic.write_bytes(plan.folder / "predictions.csv", csv.encode())
-    order = {"teacher": 0, "scratch": 1, "student": 2}
+    order = {"teacher": 0, "scratch": 1, "control": 2, "student": 3}
     part = plan.run.evaluate
     trained = [len(split.train) for split in plan.splits]
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,8 @@ class Split:
         In words: what kept the parts apart.
     fold : str
         Name among several splits of the same windows; empty where there is one.
+    stopping : ndarray of int64, optional
+        Positions taken out of `train` to decide when training stops.
     """
 
     train: np.ndarray
@@ -41,6 +43,7 @@ class Split:
     part: Part
     basis: str
     fold: str = ""
+    stopping: np.ndarray | None = None
 
 
 def split_windows(windows: Windows, part: Part = "test") -> Split:
@@ -130,6 +133,20 @@ def cross_validation(windows: Windows, folds: str, part: Part = "test") -> tuple
     return splits
 
 
+def with_stopping(windows: Windows, split: Split) -> Split:
+    """Take subjects out of the training part, on whom it is decided when training stops.
+
+    Raises
+    ------
+    UserError
+        If there are too few subjects and recordings for it, or if a class is then absent from training.
+    """
+    train, stopping, _ = _hold_out(windows, split.train)
+    made = replace(split, train=train, stopping=stopping)
+    _check_classes(windows, made)
+    return made
+
+
 def _parts(windows: Windows) -> tuple[np.ndarray, np.ndarray, str]:
     """Return the training and the test part, by the data set's own split or by groups, and what kept them apart."""
     everything = np.arange(len(windows))
@@ -211,7 +228,8 @@ def certificate(windows: Windows, split: Split) -> dict[str, Any]:
         If a raw sample of a recording lies in both parts.
     """
     parts: dict[str, Any] = {}
-    for name, index in (("train", split.train), (split.part, split.evaluation)):
+    stopping = [] if split.stopping is None else [("stopping", split.stopping)]
+    for name, index in (("train", split.train), *stopping, (split.part, split.evaluation)):
         counts = np.bincount(windows.labels[index], minlength=len(windows.class_names)).tolist()
         parts[name] = {
             "windows": len(index),

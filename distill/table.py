@@ -49,10 +49,12 @@ def table(result: dict[str, Any], metric: str = "accuracy") -> pd.DataFrame:
     DataFrame
         Columns `role`, `network`, `view`, `weight` (of a teacher), `parameters`, `mean`, `sd`, `ci95`, `n`,
         `seeds` (seed to value), and for the distilled student `difference`, `difference_sd`,
-        `difference_ci95`: to the student from scratch, paired by seed. Accuracies are in percent.
+        `difference_ci95`: to the student from scratch, or with a warm start to the control that was trained as long, paired
+        by seed. Accuracies are in percent.
     """
     rows = []
-    scratch = next(m for m in result["models"] if m["role"] == "scratch")
+    by_role = {m["role"]: m for m in result["models"]}
+    scratch = by_role.get("control", by_role["scratch"])
     for model in result["models"]:
         values = {seed: 100 * scores[metric] for seed, scores in model["seeds"].items()}
         row = {key: model[key] for key in ("role", "network", "view", "weight", "parameters")}
@@ -80,7 +82,15 @@ def format_table(result: dict[str, Any]) -> str:
     columns = ["model", "weight", "parameters", "accuracy", "n", "by seed", "macro-F1"]
     for name in columns if people is None else [*columns, "mean of subjects"]:
         grid.add_column(name, justify="left" if name in ("model", "by seed") else "right", no_wrap=True)
-    titles = {"teacher": "teacher {}:{}", "scratch": "{} from scratch", "student": "{} distilled"}
+    titles = {
+        "teacher": "teacher {}:{}",
+        "scratch": "{} from scratch",
+        "control": "{} from scratch, trained on",
+        "student": "{} distilled",
+    }
+    baseline = "from scratch"
+    if (frame["role"] == "control").any():
+        baseline += ", trained on for as long without teachers"
     lines = []
     for number, ((_, row), (_, row_f1)) in enumerate(zip(frame.iterrows(), f1.iterrows(), strict=True)):
         if row["role"] == "student":
@@ -88,7 +98,7 @@ def format_table(result: dict[str, Any]) -> str:
             if row["n"] >= MIN_N:
                 low, high = (row["difference"] + s * row["difference_ci95"] for s in (-1, 1))
                 difference += f", 95 % interval {low:+.2f} to {high:+.2f}"
-            lines.append(f"Distilled minus from scratch, paired by seed: {difference}")
+            lines.append(f"Distilled minus {baseline}, paired by seed: {difference}")
         grid.add_row(
             titles[row["role"]].format(row["network"], row["view"]),
             f"{row['weight']:.2f}" if row["role"] == "teacher" else "",

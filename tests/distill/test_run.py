@@ -70,7 +70,7 @@ def test_a_run_leaves_everything_that_it_was(finished, windows):
     )
     history = (folder / "seed-1" / "student-wrn10-1" / "history.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in history] == [1, 2]
-    assert {"loss", "cross_entropy", "kl_0", "kl_1", "accuracy", "learning_rate"} <= set(json.loads(history[0]))
+    assert {"loss", "cross_entropy", "kd", "kd_0", "kd_1", "accuracy", "learning_rate"} <= set(json.loads(history[0]))
     assert not list(folder.rglob("*.partial"))
 
 

@@ -3,8 +3,10 @@ import pytest
 import torch
 from torch import nn
 
+from distill.losses import parse_losses
 from distill.models import build_model
-from distill.train import Samples, Schedule, Teaching, batches, initialised, predict, random_seed, train
+from distill.teaching import Teaching, cached
+from distill.train import Samples, Schedule, batches, initialised, predict, random_seed, train
 from distill.views import View
 from tsimage import Imager
 from tsimage.errors import UserError
@@ -34,6 +36,11 @@ def network(seed=0, dims=1, channels=2):
 
 def state_equal(a: nn.Module, b: nn.Module) -> bool:
     return all(torch.equal(x, b.state_dict()[k]) for k, x in a.state_dict().items())
+
+
+def taught_by(logits, losses="kd", **options):
+    """Teaching by one teacher whose logits are known."""
+    return Teaching(teachers=[cached(logits)], names=["oracle"], weights=[1.0], terms=parse_losses(losses), **options)
 
 
 SHORT = Schedule(epochs=3, batch_size=16, learning_rate=0.05)
@@ -108,7 +115,7 @@ def test_another_seed_gives_another_model():
 def test_distillation_pulls_the_student_to_its_teacher_rather_than_to_the_labels():
     data = samples()
     swapped = torch.nn.functional.one_hot(1 - data.labels, 2).float() * 6
-    teaching = Teaching(logits=[swapped], weights=[1.0], lambda_=1.0, temperature=4.0)
+    teaching = taught_by(swapped, lambda_=1.0)
     student = network()
     train(student, SIGNAL, data, Schedule(epochs=12, batch_size=16, learning_rate=0.05), seed=0, teaching=teaching)
     assert (predict(student, SIGNAL, data.values).argmax(1) == 1 - data.labels).float().mean() > 0.9
@@ -118,7 +125,7 @@ def test_teacher_logits_go_with_their_windows():
     """A teacher that knows each window by position must not be shuffled against it."""
     data = samples()
     truth = torch.nn.functional.one_hot(data.labels, 2).float() * 6
-    teaching = Teaching(logits=[truth], weights=[1.0], lambda_=1.0, temperature=4.0)
+    teaching = taught_by(truth, lambda_=1.0)
     student, rows = network(), []
     train(
         student,
@@ -130,7 +137,10 @@ def test_teacher_logits_go_with_their_windows():
         on_epoch=rows.append,
     )
     assert rows[-1]["accuracy"] == 1.0
-    assert set(rows[-1]) == {"epoch", "learning_rate", "loss", "cross_entropy", "kl_0", "accuracy"}
+    means = {"epoch", "learning_rate", "loss", "cross_entropy", "kd", "kd_0", "accuracy"}
+    logged = {"weight cross_entropy", "weight kd", "weight teacher_0", "gradient cross_entropy", "gradient kd"}
+    assert set(rows[-1]) == means | logged
+    assert set(rows[1]) == means
 
 
 def test_a_two_dimensional_network_trains_on_images_painted_batch_by_batch():
@@ -157,9 +167,11 @@ def test_a_loss_that_is_not_finite_stops_at_once_and_names_the_windows():
     data = samples()
     broken = torch.zeros(len(data.ids), 2)
     broken[7] = torch.nan
-    teaching = Teaching(logits=[broken], weights=[1.0], lambda_=0.7, temperature=4.0)
+    teaching = taught_by(broken)
     with pytest.raises(
-        UserError, match=r"training of view 'signal' stopped at epoch 1, step \d+: the loss is .*nan.* w\d+"
+        UserError,
+        match=r"training of view 'signal' stopped at epoch 1, step \d: the logits of teacher oracle are not finite in windows "
+        "w007: look at these windows and what was trained on them$",
     ):
         train(network(), SIGNAL, data, SHORT, seed=0, teaching=teaching)
 

@@ -1,0 +1,166 @@
+"""What teachers say of a batch, and the loss in which a student listens to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+from distill.losses import Term, build_modules, check, combine
+from distill.rates import annealed
+from distill.trace import Trace
+from distill.views import View
+from distill.weighing import weigh
+
+Speaker = Callable[[Tensor, Tensor], Trace]
+"""A frozen teacher: takes the positions of a batch among the training windows and their values; gives its trace."""
+
+_TEMPERATURES = ("temperature", "tau")
+
+
+def cached(logits: Tensor) -> Speaker:
+    """Return a teacher whose logits (window, class) of all training windows were computed before."""
+    return lambda index, values: Trace(logits=logits[index])
+
+
+def live(model: nn.Module, view: View) -> Speaker:
+    """Return a teacher that looks at every batch anew, in full float32 and without gradient: what it sees is what the
+    student sees, and its feature maps last as long as the batch."""
+
+    def speak(index: Tensor, values: Tensor) -> Trace:
+        with torch.no_grad():
+            return model.eval().trace(view.of(values))  # type: ignore[operator]
+
+    return speak
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Teaching:
+    """Teachers, how they are weighed, and which losses a student takes from them.
+
+    Parameters
+    ----------
+    teachers : sequence of Speaker
+    names : sequence of str
+        NETWORK:VIEW of each, for errors.
+    weights : sequence of float
+        One per teacher, summing to 1, for weighing `fixed`.
+    terms : tuple of Term
+        From `distill.losses.parse_losses`.
+    weighing : str
+        `fixed`, or a name of `distill.weighing.WEIGHINGS`.
+    lambda_, lambda_to : float
+        Weight of the term of logits in the first step and, if given, in the last; a straight line between.
+    temperature, temperature_to : float, optional
+        The same for the temperature of the term of logits, which has its own default.
+    modules : ModuleDict
+        Terms with parameters, which are trained with the student; `ready` builds them.
+    """
+
+    teachers: Sequence[Speaker]
+    names: Sequence[str]
+    weights: Sequence[float]
+    terms: tuple[Term, ...]
+    weighing: str = "fixed"
+    lambda_: float = 0.7
+    lambda_to: float | None = None
+    temperature: float | None = None
+    temperature_to: float | None = None
+    modules: nn.ModuleDict = field(default_factory=nn.ModuleDict)
+
+    def ready(self, student: nn.Module, view: View, index: Tensor, values: Tensor) -> Teaching:
+        """Return the same, checked against an example batch, and with the modules that its shapes need.
+
+        Raises
+        ------
+        UserError
+            If a loss compares what the student or a teacher does not show.
+        """
+        training = student.training
+        with torch.no_grad():
+            shown = student.eval().trace(view.of(values))  # type: ignore[operator]
+        student.train(training)
+        traces = [teacher(index, values) for teacher in self.teachers]
+        for term in self.terms:
+            check(term, shown, traces, self.names)
+        return replace(self, modules=build_modules(self.terms, shown, traces).to(values.device))
+
+    def losses(
+        self,
+        student: Trace,
+        index: Tensor,
+        values: Tensor,
+        labels: Tensor,
+        *,
+        epoch: int,
+        step: int = 0,
+        steps: int = 1,
+        label_smoothing: float = 0.0,
+        class_weights: Tensor | None = None,
+    ) -> tuple[dict[str, Tensor], dict[str, float]]:
+        """Return the parts of the loss (`distill.losses.combine`), and the effective weight of each that is added.
+
+        The weight of a teacher, `teacher_0` and so on, is the mean over the batch.
+        """
+        lambda_ = annealed(self.lambda_, self.lambda_to, step, steps)
+        terms = tuple(self._at(term, step, steps) for term in self.terms)
+        traces = [teacher(index, values) for teacher in self.teachers]
+        logits = torch.stack([trace.logits for trace in traces]).float()
+        temperature = next((term.options[n] for term in terms for n in _TEMPERATURES if n in term.options), 4.0)
+        weights = weigh(self.weighing, self.weights, student.logits.detach().float(), logits, labels, temperature)
+        parts = combine(
+            terms,
+            student,
+            traces,
+            labels,
+            weights,
+            lambda_=lambda_,
+            epoch=epoch,
+            label_smoothing=label_smoothing,
+            class_weights=class_weights,
+            modules=self.modules,
+        )
+        shares = {f"teacher_{k}": float(weight) for k, weight in enumerate(weights.mean(dim=1))}
+        return parts, effective_weights(terms, lambda_, epoch) | shares
+
+    def _at(self, term: Term, step: int, steps: int) -> Term:
+        """Return the term with the temperature of a step."""
+        name = next((name for name in _TEMPERATURES if name in term.loss.options), None)
+        if term.loss.kind != "logits" or name is None:
+            return term
+        start = term.options[name] if self.temperature is None else self.temperature
+        return replace(
+            term, given=(*dict(term.given, **{name: annealed(start, self.temperature_to, step, steps)}).items(),)
+        )
+
+
+def effective_weights(terms: Sequence[Term], lambda_: float, epoch: int) -> dict[str, float]:
+    """Return what the cross entropy and each term are multiplied with before they are added.
+
+    >>> from distill.losses import parse_losses
+    >>> effective_weights(parse_losses("kd+sp(beta=700)"), 0.75, 1)
+    {'cross_entropy': 0.25, 'kd': 0.75, 'sp': 700.0}
+    """
+    of_logits = any(term.loss.kind == "logits" for term in terms)
+    return {"cross_entropy": 1 - lambda_ if of_logits else 1.0} | {
+        term.loss.name: (lambda_ if term.loss.kind == "logits" else term.weight) * term.loss.warmth(epoch)
+        for term in terms
+    }
+
+
+def gradient_norms(parts: dict[str, Tensor], weights: dict[str, float], model: nn.Module) -> dict[str, float]:
+    """Return the norm of the gradient of each weighed part with regard to the weights of the student.
+
+    The graph is kept, and no gradient is stored: training goes on as if nobody had asked.
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    norms = {}
+    for name, weight in weights.items():
+        if name not in parts:
+            continue
+        gradients = torch.autograd.grad(weight * parts[name], parameters, retain_graph=True, allow_unused=True)
+        squares = [g.float().square().sum() for g in gradients if g is not None]
+        norms[name] = float(torch.stack(squares).sum().sqrt()) if squares else 0.0
+    return norms
