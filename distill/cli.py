@@ -67,6 +67,31 @@ def run(
     progress.say(f"Weights, histories and predictions: {result.folder}")
 
 
+def models(channels: int = 3, classes: int = 6, samples: int = 128, image_size: int = 32, debug: bool = False) -> None:
+    """List the networks with their parameters and the multiply-accumulates (MACs) of one window.
+
+    Any other depth D = 6 n + 4 and width K of wrnD-K, dsD-K and seD-K can be named too, and each of these with the
+    ending -gn, for group instead of batch normalisation.
+
+    Args:
+        channels: channels of the input.
+        classes: classes to tell apart.
+        samples: samples of a window, for networks on the signal (dims 1).
+        image_size: side of the images in pixels, for networks on images (dims 2).
+        debug: show the traceback of an error.
+    """
+    from rich.console import Console
+
+    from distill.models.listing import model_table, plain_table, rich_table
+
+    frame = model_table(channels, classes, samples, image_size)
+    console = Console()
+    if console.is_terminal:
+        console.print(rich_table(frame))
+    else:
+        sys.stdout.write(plain_table(frame) + "\n")
+
+
 def _tell(plan: Plan, progress: Progress) -> None:
     import numpy as np
 
@@ -116,4 +141,4 @@ def _duration(seconds: float) -> str:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the `distill` command."""
-    main_for("distill", "Knowledge distillation for wearable sensors.", {"run": run}, args)
+    main_for("distill", "Knowledge distillation for wearable sensors.", {"run": run, "models": models}, args)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import tyro
 
-from distill.models import parse_model
+from distill.models import check_model, parse_model
 from distill.rates import Course, check_course
 from distill.views import SIGNAL, check_view
 from tsimage.errors import UserError, unknown
@@ -62,7 +62,7 @@ class Run:
     signal, gasf, gadf, mtf or a stack as gasf+gadf+mtf; NETWORK:VIEW=WEIGHT weighs it (all or none, summing to 1).
     NETWORK@DIR, NETWORK:VIEW@DIR and NETWORK:VIEW@DIR=WEIGHT take it from an earlier run on the same windows."""
     student: str = "wrn16-1"
-    """Network of the student; it sees only the raw signal."""
+    """Network of the student (distill models lists them all); it sees only the raw signal."""
     data: str = "basic-motions"
     """Data set of the catalogue (basic-motions, hapt), or a file or folder of recordings or windows."""
     read: Annotated[ReadOptions, tyro.conf.arg(name="")] = field(default_factory=ReadOptions)
@@ -129,7 +129,7 @@ class Run:
         if isinstance(self.teacher, str):
             object.__setattr__(self, "teacher", (self.teacher,))
         object.__setattr__(self, "data", self.data.rstrip("/") or self.data)  # folder/ and folder are the same run
-        parse_model(self.student)
+        check_model(self.student, dims=1)
         if self.folds not in ("", "loso") and not (self.folds.isdecimal() and int(self.folds) >= 2):
             raise UserError(
                 f"folds '{self.folds}' are not allowed: give loso (leave one subject out) or a number from 2 on"
@@ -325,8 +325,11 @@ def _parse_teacher(text: str) -> list[_Named]:
                 f"teacher '{text}' means two teachers, {network}:{GAF_VIEW} and {network}:{SIGNAL}: weigh each of them, or "
                 "use alpha"
             )
+        check_model(network, dims=2)
+        check_model(network, dims=1)
         return [(network, GAF_VIEW, source, None), (network, SIGNAL, source, None)]
     check_view(view)
+    check_model(network, dims=1 if view == SIGNAL else 2)
     if not equals:
         return [(network, view, source, None)]
     try:

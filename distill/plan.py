@@ -201,6 +201,7 @@ class Plan:
             dims=training.view.dims,
             in_channels=training.view.channels,
             classes=len(self.windows.class_names),
+            size=self.windows.length if training.view.imager is None else training.view.imager.size,
         )
         role = training.name if training.role == "teacher" else "student"
         network = initialised(make, training.seed, role)

@@ -1,4 +1,4 @@
-"""Wide residual networks for signals (1-D) and images (2-D), one definition for both.
+"""Wide residual networks for signals (1-D) and images (2-D), one definition for both, and their light variants.
 
 Source: S. Zagoruyko and N. Komodakis, "Wide Residual Networks", BMVC 2016, arXiv:1605.07146: pre-activation
 blocks, a 1 x 1 shortcut only where the number of channels changes, and there BN-ReLU precedes the shortcut too.
@@ -6,32 +6,47 @@ blocks, a 1 x 1 shortcut only where the number of channels changes, and there BN
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from distill.models import check_shape
+from distill.models.layers import CONV, Norm, SqueezeExcitation, init_convolutions, normalisation, separable
 from distill.trace import Trace
 
 
 class Block(nn.Module):
     """Two 3-wide convolutions around which the input is added."""
 
-    def __init__(self, dims: int, in_channels: int, out_channels: int, stride: int) -> None:
+    def __init__(
+        self,
+        dims: int,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        *,
+        norm: Norm,
+        is_separable: bool,
+        excitation: bool,
+    ) -> None:
         super().__init__()
-        conv, norm = _LAYERS[dims]
-        self.bn1 = norm(in_channels)
-        self.conv1 = conv(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
-        self.bn2 = norm(out_channels)
-        self.conv2 = conv(out_channels, out_channels, 3, padding=1, bias=False)
-        self.shortcut = None if in_channels == out_channels else conv(in_channels, out_channels, 1, stride, bias=False)
+        wide: Callable[[int, int, int, int], nn.Module] = separable if is_separable else _plain
+        self.bn1 = normalisation(dims, norm, in_channels)
+        self.conv1 = wide(dims, in_channels, out_channels, stride)
+        self.bn2 = normalisation(dims, norm, out_channels)
+        self.conv2 = wide(dims, out_channels, out_channels, 1)
+        self.excitation = SqueezeExcitation(out_channels) if excitation else None
+        self.shortcut = (
+            None if in_channels == out_channels else CONV[dims](in_channels, out_channels, 1, stride, bias=False)
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         active = F.relu(self.bn1(x))
         residual = x if self.shortcut is None else self.shortcut(active)
-        return residual + self.conv2(F.relu(self.bn2(self.conv1(active))))
+        change = self.conv2(F.relu(self.bn2(self.conv1(active))))
+        return residual + (change if self.excitation is None else self.excitation(change))
 
 
 class WideResNet(nn.Module):
@@ -46,6 +61,14 @@ class WideResNet(nn.Module):
     width : int
         k >= 1.
     in_channels, classes : int
+    norm : {"batch", "group"}
+        What stands where the paper has batch normalisation; see `distill.models.layers.normalisation`.
+    separable : bool
+        Replace both 3-wide convolutions of each block by a depthwise-separable pair (MobileNets, arXiv:1704.04861);
+        the first convolution of the network and the shortcuts stay.
+    excitation : bool
+        Weigh the channels that come out of the second convolution of each block by squeeze-excitation with
+        reduction 4 (arXiv:1709.01507), before the input is added.
 
     Raises
     ------
@@ -57,28 +80,48 @@ class WideResNet(nn.Module):
     >>> student = WideResNet(dims=1, depth=16, width=1, in_channels=3, classes=14)
     >>> sum(p.numel() for p in student.parameters())
     61374
+    >>> light = WideResNet(dims=1, depth=16, width=1, in_channels=3, classes=14, separable=True)
+    >>> sum(p.numel() for p in light.parameters())
+    24686
     """
 
-    def __init__(self, *, dims: int, depth: int, width: int, in_channels: int, classes: int) -> None:
+    def __init__(
+        self,
+        *,
+        dims: int,
+        depth: int,
+        width: int,
+        in_channels: int,
+        classes: int,
+        norm: Norm = "batch",
+        separable: bool = False,
+        excitation: bool = False,
+    ) -> None:
         super().__init__()
         check_shape(depth, width)
-        conv, norm = _LAYERS[dims]
         blocks = (depth - 4) // 6
-        self.stem = conv(in_channels, 16, 3, padding=1, bias=False)
+        self.stem = CONV[dims](in_channels, 16, 3, padding=1, bias=False)
         groups, channels = [], 16
         for out_channels, stride in ((16 * width, 1), (32 * width, 2), (64 * width, 2)):
             layers = []
             for block in range(blocks):
-                layers.append(Block(dims, channels, out_channels, stride if block == 0 else 1))
+                layers.append(
+                    Block(
+                        dims,
+                        channels,
+                        out_channels,
+                        stride if block == 0 else 1,
+                        norm=norm,
+                        is_separable=separable,
+                        excitation=excitation,
+                    )
+                )
                 channels = out_channels
             groups.append(nn.Sequential(*layers))
         self.groups = nn.Sequential(*groups)
-        self.bn = norm(channels)
+        self.bn = normalisation(dims, norm, channels)
         self.head = nn.Linear(channels, classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv1d | nn.Conv2d):
-                fan_out = module.out_channels * math.prod(module.kernel_size)
-                nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
+        init_convolutions(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits, shape (window, classes)."""
@@ -96,4 +139,5 @@ class WideResNet(nn.Module):
         return Trace(logits=self.head(embedding), maps=tuple(maps), embedding=embedding)
 
 
-_LAYERS = {1: (nn.Conv1d, nn.BatchNorm1d), 2: (nn.Conv2d, nn.BatchNorm2d)}
+def _plain(dims: int, in_channels: int, out_channels: int, stride: int) -> nn.Module:
+    return CONV[dims](in_channels, out_channels, 3, stride=stride, padding=1, bias=False)

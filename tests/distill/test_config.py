@@ -82,6 +82,21 @@ def test_one_and_three_teachers_weigh_the_same_unless_told():
             "depth 17 is no WRN depth: it must be 6 n + 4 with n >= 1 blocks in each group; nearest: 16 and 22",
         ),
         (
+            {"teacher": ("resnet18",)},
+            "network 'resnet18' looks at images, not at the signal: use it as resnet18:gasf or on another image, or choose "
+            "for the signal one of wrn16-1, wrn16-3, wrn28-1, wrn28-3, ds16-1, se16-1, inception, patch",
+        ),
+        (
+            {"teacher": ("inception:gasf+mtf=0.5", "wrn16-1:signal=0.5")},
+            "network 'inception' looks at the signal, not at images: use it as inception:signal, or choose for images one of "
+            "wrn16-1, wrn16-3, wrn28-1, wrn28-3, ds16-1, se16-1, patch, resnet18, mobilenetv3",
+        ),
+        (
+            {"student": "mobilenetv3"},
+            "network 'mobilenetv3' looks at images, not at the signal: use it as mobilenetv3:gasf or on another image, or "
+            "choose for the signal one of wrn16-1, wrn16-3, wrn28-1, wrn28-3, ds16-1, se16-1, inception, patch",
+        ),
+        (
             {"scaling": "fixd"},
             "unknown scaling 'fixd': did you mean 'fixed'? Valid: fixed, window, fixed:UNIT=HALFWIDTH,...",
         ),
@@ -91,6 +106,11 @@ def test_impossible_runs_are_refused_in_one_sentence(options, message):
     with pytest.raises(UserError) as error:
         Run(**options)
     assert str(error.value) == message
+
+
+def test_each_network_is_named_on_what_it_looks_at():
+    teachers = ("resnet18:gasf", "inception:signal", "patch:gadf+mtf", "patch:signal", "wrn16-1-gn:rp")
+    assert list(names(Run(teacher=teachers, student="se16-1-gn"))) == list(teachers)
 
 
 def test_formula_shows_effective_numbers_by_teacher():

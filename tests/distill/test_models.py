@@ -5,6 +5,7 @@ import torch
 
 from distill.models import MODELS, build_model, parse_model
 from distill.models.standardize import Standardize
+from distill.train import initialised, random_seed
 from tsimage.errors import UserError
 
 PARAMETERS = {
@@ -20,7 +21,7 @@ PARAMETERS = {
 
 
 @pytest.mark.parametrize("dims", [1, 2])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", MODELS["wrnD-K"].listed)
 def test_parameter_counts_are_those_of_the_field(dims, name):
     model = build_model(name, dims=dims, in_channels=3, classes=14)
     assert sum(p.numel() for p in model.parameters()) == PARAMETERS[dims, name]
@@ -72,11 +73,16 @@ def test_block_adds_its_preactivated_residual():
             "depth 27 is no WRN depth: it must be 6 n + 4 with n >= 1 blocks in each group; nearest: 22 and 28",
         ),
         ("wrn4-1", "depth 4 is no WRN depth: it must be 6 n + 4 with n >= 1 blocks in each group; nearest: 10"),
+        (
+            "se18-1-gn",
+            "depth 18 is no WRN depth: it must be 6 n + 4 with n >= 1 blocks in each group; nearest: 16 and 22",
+        ),
         ("wrn16-0", "width 0 is no WRN width: it must be at least 1"),
         (
             "wrn28_3",
             "unknown network 'wrn28_3': did you mean 'wrn28-3'? "
-            "Valid: wrn16-1, wrn16-3, wrn28-1, wrn28-3, or any wrnD-K with D = 6 n + 4",
+            "Valid: wrn16-1, wrn16-3, wrn28-1, wrn28-3, ds16-1, se16-1, inception, patch, resnet18, mobilenetv3, "
+            "or any of wrnD-K, dsD-K, seD-K with D = 6 n + 4, or these with -gn",
         ),
     ],
 )
@@ -84,6 +90,34 @@ def test_impossible_networks_are_refused_with_the_nearest(name, message):
     with pytest.raises(UserError) as error:
         parse_model(name)
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize("dims", [1, 2])
+@pytest.mark.parametrize(("depth", "width"), [(10, 1), (16, 1), (22, 2)])
+def test_a_seed_draws_what_it_always_drew(dims, depth, width):
+    """Every layer draws as torch does, in the order of the network; then the convolutions draw anew, stem first."""
+    conv = (torch.nn.Conv1d, torch.nn.Conv2d)[dims - 1]
+    torch.manual_seed(random_seed(5, "init", "student"))
+    convs, channels = {"stem": conv(3, 16, 3, bias=False)}, 16
+    for group, out in enumerate((16 * width, 32 * width, 64 * width)):
+        for block in range((depth - 4) // 6):
+            where = f"groups.{group}.{block}."
+            convs[where + "conv1"] = conv(channels, out, 3, bias=False)
+            convs[where + "conv2"] = conv(out, out, 3, bias=False)
+            if channels != out:
+                convs[where + "shortcut"] = conv(channels, out, 1, bias=False)
+            channels = out
+    head = torch.nn.Linear(channels, 4)
+    expected = {"head.weight": head.weight, "head.bias": head.bias}
+    for name, layer in convs.items():
+        std = (2 / (layer.out_channels * layer.kernel_size[0] ** dims)) ** 0.5
+        expected[name + ".weight"] = torch.nn.init.normal_(layer.weight, std=std)
+    model = initialised(
+        lambda: build_model(f"wrn{depth}-{width}", dims=dims, in_channels=3, classes=4), seed=5, role="student"
+    )
+    found = {name: p for name, p in model.named_parameters() if "bn" not in name}
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in found)
 
 
 def test_standardize_takes_mean_and_deviation_per_channel_and_survives_a_flat_one():

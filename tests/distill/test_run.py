@@ -143,6 +143,20 @@ def test_shared_teachers_are_trained_once_and_counted_once(windows, tmp_path):
     assert not np.isnan(frame["sd"][3])
 
 
+def test_a_network_of_one_size_gets_the_size_of_each_view_and_others_teach_too(windows, tmp_path):
+    teachers = ("patch:gasf", "patch:signal", "resnet18:mtf")
+    run = distill.Run(
+        **QUICK | {"teacher": teachers, "student": "se10-1-gn", "epochs": 1, "image_size": 10}, seeds=(0,)
+    )
+    result = distill.run(run, windows=windows, folder=tmp_path)
+    assert [m["network"] for m in result.content["models"]] == ["patch", "patch", "resnet18", "se10-1-gn", "se10-1-gn"]
+    image, signal = (
+        load_file(tmp_path / "seed-0" / f"teacher-patch-{view}" / "weights.safetensors") for view in ("gasf", "signal")
+    )
+    assert image["positions"].shape == (1, 3 * 3, 64)  # 10 x 10 pixels in patches of 4
+    assert signal["1.positions"].shape == (1, 13, 64)  # 100 samples, a patch each 8
+
+
 def test_lambda_zero_gives_the_student_from_scratch_to_the_bit(windows, tmp_path):
     distill.run(distill.Run(**QUICK, lambda_=0.0, seeds=(0,)), windows=windows, folder=tmp_path)
     scratch, student = (

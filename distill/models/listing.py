@@ -1,0 +1,115 @@
+"""How large the networks are: parameters, and multiply-accumulates of one window."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from distill.models import MODELS, build_model
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def count_macs(model: nn.Module, inputs: torch.Tensor) -> int:
+    """Count the multiply-accumulates of one pass: those of convolutions, linear layers and attention.
+
+    Normalisation, activations, pooling and biases are left out, as is usual.
+
+    Parameters
+    ----------
+    model : Module
+        Is left in evaluation mode.
+    inputs : Tensor, shape (window, channel, ...)
+        On the device of the model; on "meta" nothing is computed.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> count_macs(nn.Conv1d(3, 16, 3, padding=1), torch.zeros(1, 3, 100))  # 100 positions x 3 wide x 3 x 16
+    14400
+    """
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model.eval()(inputs)
+    return counter.get_total_flops() // 2
+
+
+def model_table(in_channels: int = 3, classes: int = 6, samples: int = 128, image_size: int = 32) -> pd.DataFrame:
+    """List the networks of the field with their sizes; no weight is drawn and nothing is computed.
+
+    Parameters
+    ----------
+    in_channels, classes : int
+    samples : int
+        Of a window, for networks on signals.
+    image_size : int
+        Side in pixels, for networks on images.
+
+    Returns
+    -------
+    DataFrame
+        One row for each network and dimension: `name`, `dims`, `parameters`, `macs` of one window, `paper` (its arXiv
+        id), `summary`.
+
+    Raises
+    ------
+    UserError
+        For a number below 1.
+
+    Examples
+    --------
+    >>> frame = model_table(classes=14)
+    >>> frame[frame["name"] == "ds16-1"][["dims", "parameters"]].values.tolist()
+    [[1, 24686], [2, 27374]]
+    """
+    rows = []
+    for model in MODELS.values():
+        for name in model.listed:
+            for dims in model.dims:
+                size = samples if dims == 1 else image_size
+                with torch.device("meta"):
+                    net = build_model(name, dims=dims, in_channels=in_channels, classes=classes, size=size)
+                    inputs = torch.empty(1, in_channels, *(size,) * dims)
+                rows.append(
+                    {
+                        "name": name,
+                        "dims": dims,
+                        "parameters": sum(p.numel() for p in net.parameters()),
+                        "macs": count_macs(net, inputs),
+                        "paper": model.paper,
+                        "summary": model.summary,
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def rich_table(frame: pd.DataFrame) -> Table:
+    """Lay the rows of `model_table` out for a terminal, MACs in millions."""
+    from rich import box
+    from rich.table import Table
+
+    grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("network", "dims", "parameters", "MACs, M", "arXiv", "summary"):
+        number = heading in ("dims", "parameters", "MACs, M")
+        grid.add_column(heading, justify="right" if number else "left", no_wrap=heading != "summary")
+    for row in frame.itertuples():
+        macs = f"{row.macs / 1e6:,.2f}"  # type: ignore[operator]
+        grid.add_row(row.name, str(row.dims), f"{row.parameters:,}", macs, row.paper, row.summary)  # type: ignore[arg-type]
+    return grid
+
+
+def plain_table(frame: pd.DataFrame) -> str:
+    """Write the same table as text, one line for each row, however long."""
+    from rich.console import Console
+
+    text = io.StringIO()
+    Console(file=text, width=10_000, color_system=None).print(rich_table(frame))
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()).strip("\n")
