@@ -41,7 +41,7 @@ def test_every_loss_has_the_derivative_it_should(name, weights, batch):
     def total(*inputs):
         return term(trace_of(*inputs), batch.teachers, batch.labels, getattr(batch, weights))[name]
 
-    assert torch.autograd.gradcheck(total, inputs)
+    assert torch.autograd.gradcheck(total, inputs, fast_mode=True)  # along random directions
 
 
 @pytest.mark.parametrize("name", LOSSES)
