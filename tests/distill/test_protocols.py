@@ -112,3 +112,110 @@ def test_training_samples_do_decide(people, tmp_path):
     a = distill.run(distill.Run(**QUICK), windows=people, folder=tmp_path / "a")
     b = distill.run(distill.Run(**QUICK), windows=replace(people, values=values), folder=tmp_path / "b")
     assert not set(shas(a.folder).values()) & set(shas(b.folder).values())
+
+
+def record(folder, name):
+    return json.loads((folder / name / "training.json").read_text())
+
+
+def test_a_warm_start_goes_on_from_scratch_beside_a_control_of_equal_length(people, tmp_path):
+    run = distill.Run(**QUICK, lambda_=0.0, warm_start=True)
+    result = distill.run(run, windows=people, folder=tmp_path / "run")
+    made = shas(result.folder)
+    assert made["seed-0/control-wrn10-1"] == made["seed-0/student-wrn10-1"]  # with lambda = 0 teachers say nothing
+    assert made["seed-0/control-wrn10-1"] != made["seed-0/scratch-wrn10-1"]
+    cold = distill.run(replace(run, warm_start=False), windows=people, folder=tmp_path / "cold")
+    assert shas(cold.folder)["seed-0/scratch-wrn10-1"] == made["seed-0/scratch-wrn10-1"]
+    assert shas(cold.folder)["seed-0/student-wrn10-1"] == made["seed-0/scratch-wrn10-1"]
+    table = result.table()
+    assert table["role"].tolist() == ["teacher", "teacher", "scratch", "control", "student"]
+    assert table["difference"].iloc[-1] == 0
+    assert "wrn10-1 from scratch, trained on" in str(result)
+    assert "Distilled minus from scratch, trained on for as long without teachers, paired by seed: +0.00" in str(result)
+
+
+def test_patience_stops_on_people_of_the_training_part(people, tmp_path):
+    run = distill.Run(**QUICK | {"epochs": 6}, patience=1)
+    result = distill.run(run, windows=people, folder=tmp_path / "run")
+    parts = json.loads((result.folder / "run.json").read_text())["split"]["parts"]
+    by_part = [set(parts[name]["subjects"]) for name in ("train", "stopping", "test")]
+    assert all(by_part)
+    assert set.union(*by_part) == set(people.subjects)
+    assert sum(map(len, by_part)) == 5
+    for name in shas(result.folder):
+        rows = [json.loads(line) for line in (result.folder / name / "history.jsonl").read_text().splitlines()]
+        best = int(np.argmax([row["validation_accuracy"] for row in rows])) + 1
+        assert record(result.folder, name)["kept_epoch"] == best
+        assert len(rows) == min(6, best + 1)
+
+
+@pytest.fixture
+def earlier(people, tmp_path):
+    own = replace(people, split=np.where(people.subjects == "ann", "test", "train"))
+    return own, distill.run(distill.Run(**QUICK), windows=own, folder=tmp_path / "earlier")
+
+
+def test_teachers_of_an_earlier_run_give_the_student_that_their_own_run_gave(earlier, tmp_path):
+    windows, before = earlier
+    kept = {path: path.stat().st_mtime_ns for path in before.folder.rglob("*")}
+    run = distill.Run(**QUICK | {"teacher": (f"wrn10-1@{before.folder}",)})
+    result = distill.run(run, windows=windows, folder=tmp_path / "later")
+    assert shas(result.folder).items() <= shas(before.folder).items()
+    assert list(shas(result.folder)) == ["seed-0/scratch-wrn10-1", "seed-0/student-wrn10-1"]
+    assert result.content["models"] == before.content["models"]
+    assert {path: path.stat().st_mtime_ns for path in before.folder.rglob("*")} == kept
+    about = json.loads((result.folder / "run.json").read_text())
+    assert about["taken"]["wrn10-1:gasf"] == {
+        "seed-0/teacher-wrn10-1-gasf": shas(before.folder)["seed-0/teacher-wrn10-1-gasf"]
+    }
+
+
+def test_an_earlier_teacher_and_a_new_one_teach_together(earlier, tmp_path):
+    windows, before = earlier
+    teachers = (f"wrn10-1:gasf@{before.folder}=0.4", "wrn10-2:signal=0.6")
+    result = distill.run(distill.Run(**QUICK | {"teacher": teachers}), windows=windows, folder=tmp_path / "later")
+    assert [(m["network"], m["weight"]) for m in result.content["models"][:2]] == [("wrn10-1", 0.4), ("wrn10-2", 0.6)]
+    assert "seed-0/teacher-wrn10-2-signal" in shas(result.folder)
+
+
+def test_teachers_of_other_windows_classes_or_splits_are_refused(earlier, tmp_path, says):
+    windows, before = earlier
+    name = f"teacher wrn10-1:gasf of '{before.folder}'"
+    end = ": take one that was trained with these, or train it here"
+
+    def begin(windows, teacher=f"wrn10-1@{before.folder}", **options):
+        distill.run(distill.Run(**QUICK | {"teacher": (teacher,)} | options), windows=windows, folder=tmp_path / "x")
+
+    with says(f"{name} was trained with other data (made, here else){end}"):
+        begin(replace(windows, name="else"))
+    with says(f"{name} was trained with other classes (lie, sit, walk, here lie, sit, run){end}"):
+        begin(replace(windows, class_names=("lie", "sit", "run")))
+    with says(f"{name} was trained with other windows{end}"):
+        begin(replace(windows, values=windows.values + 1))
+    with says(f"{name} was trained with other split{end}"):
+        begin(windows, folds="loso")
+    with says(f"{name} was trained with other image-size (8, here 10){end}"):
+        begin(windows, image_size=10)
+    missing = before.folder / "seed-5" / "teacher-wrn10-1-gasf"
+    with says(
+        f"{name} is not there for seed 5: '{missing}' holds no finished training; choose other seeds, or train it here"
+    ):
+        begin(windows, seeds=(5,))
+    with says(f"teacher wrn10-1:gasf of '{tmp_path}': there is no run in this folder: give a run directory of distill"):
+        begin(windows, f"wrn10-1@{tmp_path}")
+    with says("teacher 'wrn10-1@' names no folder after @: give the directory of the run that it comes from"):
+        begin(windows, "wrn10-1@")
+    assert not (tmp_path / "x").exists()
+
+
+def test_losses_of_maps_run_their_teachers_live_and_leave_no_cache(earlier, tmp_path):
+    windows, before = earlier
+    teachers = (f"wrn10-1@{before.folder}",)
+    result = distill.run(
+        distill.Run(**QUICK | {"teacher": teachers}, loss="kd+at(beta=10)"), windows=windows, folder=tmp_path / "later"
+    )
+    assert not list(result.folder.rglob("logits.safetensors"))
+    rows = (result.folder / "seed-0" / "student-wrn10-1" / "history.jsonl").read_text().splitlines()
+    first = json.loads(rows[0])
+    assert first["weight at"] == 10
+    assert first["gradient at"] > 0
