@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tsimage.errors import UserError
+from tsimage.triples import find_triples
 
 STANDARD_GRAVITY = 9.80665
 """In m/s^2."""
@@ -210,14 +211,9 @@ def _rounded(unit: str) -> str:
 
 
 def _triples(channels: Sequence[str]) -> list[list[int]]:
-    stems: dict[str, dict[str, int]] = {}
-    for i, name in enumerate(channels):
-        axis = re.fullmatch(r"(.*?)[\W_]*([xyz])\W*", name, re.IGNORECASE)
-        if axis is not None:
-            stems.setdefault(axis[1].casefold(), {})[axis[2].casefold()] = i
-    found = [[axes[a] for a in "xyz"] for stem, axes in stems.items() if len(axes) == 3 and _says_acceleration(stem)]
-    nameless = len(channels) == 3 and (set(stems) == {""} or all(re.fullmatch(r"channel\d+", c) for c in channels))
-    return [[0, 1, 2]] if nameless else found
+    triples = find_triples(channels)
+    nameless = len(channels) == 3 and ("" in triples or all(re.fullmatch(r"channel\d+", c) for c in channels))
+    return [[0, 1, 2]] if nameless else [list(axes) for stem, axes in triples.items() if _says_acceleration(stem)]
 
 
 def _says_acceleration(name: str) -> bool:
