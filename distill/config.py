@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import tyro
 
+from distill.augment import parse_augment
 from distill.models import check_model, parse_model
 from distill.rates import Course, check_course
 from distill.views import SIGNAL, check_view
@@ -108,6 +109,12 @@ class Run:
     """Weigh classes in the cross entropy so that each counts alike."""
     ema: float = 0.0
     """Keep running means of the weights, to which the mean so far counts this much in every step; 0 does not."""
+    augment: str = ""
+    """Changes of training windows, drawn anew in every epoch: rotation(degrees=15)+jitter+mixup; others are scaling, shift,
+    time_warp, magnitude_warp, permutation, channel_dropout, cutmix, and erasing for images. All trainings have them."""
+    teaching: Literal["auto", "cached", "live"] = "auto"
+    """Whether teachers look at every batch (live), as augmented as the student sees it, or were asked once about the windows
+    as they are (cached, much faster); auto is cached wherever that is the same."""
     patience: int = 0
     """Stop after so many epochs without a better accuracy on validation subjects, who are taken out of the training part,
     and keep the best epoch; 0 trains to the end on everybody."""
@@ -157,6 +164,7 @@ class Run:
             raise unknown("optimizer", self.optimizer, get_args(Optimizer))
         check_course(self.course, self.epochs, self.warmup_epochs)
         self._check_loss()
+        self._check_augment()
         if self.batch_size < 2:
             raise UserError("batch-size 1 is not allowed: batch normalisation needs more than one window")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
@@ -265,6 +273,38 @@ class Run:
                 raise UserError(f"temperature does nothing for loss '{self.loss}': leave it out")
             if {"temperature", "tau"} & dict(logits[0].given).keys():
                 raise UserError(f"temperature and loss '{self.loss}' say the same thing: give one of them")
+
+    @property
+    def is_live(self) -> bool:
+        """Whether teachers are run in every step."""
+        return self.teaching == "live" or (self.teaching == "auto" and self._live_for() != "")
+
+    def _live_for(self) -> str:
+        """Return why teachers cannot be asked once and for all; empty where they can."""
+        features = [term.loss.name for term in self.terms() if term.loss.needs != "logits"]
+        if features:
+            return f"loss {features[0]} compares more than logits"
+        changes = [step.name for step in parse_augment(self.augment).steps if step.place == "signal"]
+        return f"augmentation {changes[0]} changes the windows" if changes else ""
+
+    def _check_augment(self) -> None:
+        if self.teaching not in ("auto", "cached", "live"):
+            raise unknown("teaching", self.teaching, ["auto", "cached", "live"])
+        why = self._live_for()
+        if self.teaching == "cached" and why:
+            raise UserError(f"teaching cached is not possible, as {why} in every step: take live, or auto")
+        recipe = parse_augment(self.augment)
+        if recipe.mixes == "signal":
+            needy = [term.loss.name for term in self.terms() if term.loss.name == "dkd"]
+            needy += [self.weighing] if self.weighing == "ca-mkd" else []
+            if needy:
+                raise UserError(
+                    f"mixed windows have two labels and {needy[0]} needs one: leave out the mixing or {needy[0]}"
+                )
+        views = [teacher.view for teacher in self.teachers()]
+        images = [step.name for step in recipe.steps if step.place == "image"]
+        if images and all(view == SIGNAL for view in views):
+            raise UserError(f"augmentation {images[0]} changes images, and no teacher looks at any: leave it out")
 
     def formula(self) -> str:
         """Write the loss with its effective numbers."""

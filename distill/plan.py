@@ -15,12 +15,13 @@ import torch
 from torch import nn
 
 import tsimage
+from distill.augment import Augmenter, parse_augment
 from distill.config import Run, Teacher
 from distill.device import choose_device, choose_precision, describe
 from distill.models import build_model
 from distill.models.standardize import Standardize, Standardized
 from distill.splits import Split, certificate, cross_validation, split_windows, with_stopping
-from distill.train import Samples, Schedule, initialised, train
+from distill.train import Samples, Schedule, initialised, random_seed, train
 from distill.views import SIGNAL, View
 from tsimage import atomic
 from tsimage.errors import UserError
@@ -100,6 +101,7 @@ class Plan:
             if run.folds
             else (split_windows(self.windows, run.evaluate),)
         )
+        self.augmenter(self.samples(self.splits[0].train[:1]), 0)  # refuses what it cannot do
         if run.patience:
             self.splits = tuple(with_stopping(self.windows, split) for split in self.splits)
         self.certificates = [certificate(self.windows, split) for split in self.splits]
@@ -208,6 +210,20 @@ class Plan:
         if training.view.dims == 1:
             network = Standardized(Standardize.fit(samples.values), network)
         return network.to(self.device)
+
+    def augmenter(self, samples: Samples, seed: int) -> Augmenter | None:
+        """Return what changes the windows of a training, None where nothing does."""
+        recipe = parse_augment(self.run.augment)
+        if not recipe.steps:
+            return None
+        deviation = samples.values.to("cpu", torch.float64).std(dim=(0, 2), correction=0)
+        return Augmenter(
+            recipe=recipe,
+            channels=self.windows.channels,
+            units=self.windows.units,
+            scale=deviation.numpy(),
+            seed=random_seed(seed, "augment"),
+        )
 
     def describe(self) -> dict[str, Any]:
         """Return the content of `run.json`."""

@@ -203,13 +203,12 @@ def _train(plan: Plan, training: Training, samples: Samples, title: str, progres
     if training.split.stopping is not None:
         stopping = plan.samples(training.split.stopping)
     if training.role == "student":
-        terms = plan.run.terms()
-        speak = _cached if all(term.loss.needs == "logits" for term in terms) else _live
+        speak = _live if plan.run.is_live else _cached
         teaching = Teaching(
             teachers=[speak(plan, teacher, training, samples) for teacher in plan.teachers],
             names=[teacher.name for teacher in plan.teachers],
             weights=[teacher.weight for teacher in plan.teachers],
-            terms=terms,
+            terms=plan.run.terms(),
             weighing=plan.run.weighing,
             lambda_=plan.run.lambda_,
             lambda_to=plan.run.lambda_to,
@@ -235,6 +234,7 @@ def _train(plan: Plan, training: Training, samples: Samples, title: str, progres
             seed=seed,
             teaching=teaching,
             validation=stopping,
+            augmenter=plan.augmenter(samples, seed),
             precision=plan.precision,
             on_epoch=on_epoch,
         )

@@ -99,6 +99,7 @@ class Teaching:
         steps: int = 1,
         label_smoothing: float = 0.0,
         class_weights: Tensor | None = None,
+        targets: Tensor | None = None,
     ) -> tuple[dict[str, Tensor], dict[str, float]]:
         """Return the parts of the loss (`distill.losses.combine`), and the effective weight of each that is added.
 
@@ -120,6 +121,7 @@ class Teaching:
             epoch=epoch,
             label_smoothing=label_smoothing,
             class_weights=class_weights,
+            targets=targets,
             modules=self.modules,
         )
         shares = {f"teacher_{k}": float(weight) for k, weight in enumerate(weights.mean(dim=1))}

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from distill.augment import Augmenter, hash_ids
 from distill.config import Optimizer
 from distill.losses import combine
 from distill.rates import Course, learning_rate
@@ -123,6 +124,7 @@ def train(
     seed: int,
     teaching: Teaching | None = None,
     validation: Samples | None = None,
+    augmenter: Augmenter | None = None,
     precision: Literal["bf16", "fp32"] = "fp32",
     on_epoch: Callable[[dict[str, float]], None] | None = None,
 ) -> int:
@@ -143,6 +145,8 @@ def train(
         Without it the loss is the cross entropy.
     validation : Samples, optional
         Windows that decide when to stop; needed where the schedule has patience.
+    augmenter : Augmenter, optional
+        Changes each batch; live teachers see what the student sees.
     precision : {"bf16", "fp32"}
         bf16 runs the forward pass under autocast; weights and loss stay float32.
     on_epoch : callable, optional
@@ -174,8 +178,10 @@ def train(
         else None
     )
     class_weights = _class_weights(samples.labels) if schedule.balanced else None
+    classes = int(samples.labels.max()) + 1  # all classes are in the training part
     steps_per_epoch = math.ceil(len(samples.ids) / schedule.batch_size)
     steps, step = schedule.epochs * steps_per_epoch, 0
+    hashes = hash_ids(samples.ids)
     best = _Best()
     for epoch in range(1, schedule.epochs + 1):
         model.train()
@@ -193,9 +199,15 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = rate
             index = torch.from_numpy(batch).to(device)
-            values, labels = samples.values[index], samples.labels[index]
+            values, labels, targets = samples.values[index], samples.labels[index], None
+            if augmenter is None:
+                inputs = view.of(values)
+            else:
+                values, inputs, labels, targets = _augmented(
+                    augmenter, view, values, labels, hashes[batch], epoch, classes
+                )
             with repeatable(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-                student: Trace = model.trace(view.of(values))  # type: ignore[operator]
+                student: Trace = model.trace(inputs)  # type: ignore[operator]
             if teaching is None:
                 weights: dict[str, float] = {}
                 parts = combine(
@@ -206,6 +218,7 @@ def train(
                     labels.new_zeros(0),
                     label_smoothing=schedule.label_smoothing,
                     class_weights=class_weights,
+                    targets=targets,
                 )
             else:
                 parts, weights = teaching.losses(
@@ -218,6 +231,7 @@ def train(
                     steps=steps,
                     label_smoothing=schedule.label_smoothing,
                     class_weights=class_weights,
+                    targets=targets,
                 )
             if not math.isfinite(parts["loss"].item()):
                 said = [("the samples", values), ("the student's logits", student.logits)]
@@ -263,6 +277,26 @@ def train(
             "lower the learning rate"
         )
     return best.epoch if schedule.patience else epoch
+
+
+def _augmented(
+    augmenter: Augmenter, view: View, values: Tensor, labels: Tensor, ids_hash: np.ndarray, epoch: int, classes: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Return changed signals, what the network sees of them, the label that has the most share, and mixed targets."""
+    made = augmenter.signals(values, ids_hash, epoch)
+    values, inputs = made.values, view.of(made.values)
+    if view.dims == 2:
+        painted = augmenter.images(inputs, ids_hash, epoch)
+        inputs = painted.values
+        made = painted if augmenter.recipe.mixes == "image" else made
+    if augmenter.recipe.mixes is None:
+        return values, inputs, labels, None
+    return (
+        values,
+        inputs,
+        torch.where(made.share >= 0.5, labels, labels[made.partner]),
+        made.soft_labels(labels, classes),
+    )
 
 
 class _Best:

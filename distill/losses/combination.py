@@ -24,6 +24,7 @@ def combine(
     epoch: int | None = None,
     label_smoothing: float = 0.0,
     class_weights: Tensor | None = None,
+    targets: Tensor | None = None,
     modules: nn.ModuleDict | None = None,
 ) -> dict[str, Tensor]:
     """Return (1 - lambda) CE(student, labels) + lambda (term of logits) + sum of beta (term of features), and its parts.
@@ -48,6 +49,9 @@ def combine(
         0 to 1; the share of the labels' probability that all classes have in common.
     class_weights : Tensor, shape (class,), optional
         Of the cross entropy, which is then the weighted mean over windows.
+    targets : Tensor, shape (window, class), optional
+        Probabilities in place of labels for the cross entropy, of windows that are mixed; class weights then weigh each
+        class's share, and the mean is over windows.
     modules : ModuleDict, optional
         From `build_modules`, where a term has parameters.
 
@@ -74,7 +78,8 @@ def combine(
             f"losses {'+'.join(term.label for term in terms)} compare with teachers: name at least one teacher"
         )
     student, teachers = _wide(student), [_wide(teacher.detach()) for teacher in teachers]
-    cross_entropy = F.cross_entropy(student.logits, labels, weight=class_weights, label_smoothing=label_smoothing)
+    wanted = labels if targets is None else targets.to(student.logits.dtype)
+    cross_entropy = F.cross_entropy(student.logits, wanted, weight=class_weights, label_smoothing=label_smoothing)
     parts: dict[str, Tensor] = {}
     of_labels, loss = 1.0, torch.zeros_like(cross_entropy)
     for term in terms:

@@ -146,6 +146,8 @@ def test_every_option_changes_the_hash_and_so_the_folder():
         "balanced": True,
         "ema": 0.99,
         "patience": 4,
+        "augment": "jitter",
+        "teaching": "live",
         "seeds": (0, 1),
         "shared_teachers": True,
         "folds": "loso",

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from distill.augment import AUGMENTATIONS, Augmenter, hash_ids, parse_augment
 from distill.config import Run
 from distill.losses import LOSSES, combine, parse_losses
 from distill.models import build_model
 from distill.teaching import Teaching, cached, gradient_norms, live
-from distill.train import Samples, Schedule, initialised, predict, train
+from distill.train import Samples, Schedule, batches, initialised, predict, train
 from distill.views import View
 from distill.weighing import WEIGHINGS
 from tsimage import Imager
@@ -216,6 +217,63 @@ def test_adamw_is_torchs(data):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
 
 
+def augmenter(text, seed=0):
+    return Augmenter(recipe=parse_augment(text), channels=["acc-x", "acc-y"], units=UNITS, scale=[1.0, 1.0], seed=seed)
+
+
+@pytest.mark.parametrize("name", [name for name in AUGMENTATIONS if name not in ("rotation", "erasing")])
+def test_every_augmentation_trains_and_repeats_itself_to_the_bit(data, name):
+    plain, _ = trained(data)
+    a, _ = trained(data, augmenter=augmenter(name))
+    b, _ = trained(data, augmenter=augmenter(name))
+    other, _ = trained(data, augmenter=augmenter(name, seed=1))
+    assert same(a, b)
+    assert not same(a, plain)
+    assert not same(a, other)
+
+
+def test_a_live_teacher_sees_what_the_student_sees(data):
+    """Live teachers are asked about the augmented values, in the order of the batch."""
+    asked, painted = [], []
+
+    def spy(index, values):
+        asked.append((index.clone(), values.clone()))
+        return network(seed=1).eval().trace(values).detach()
+
+    lesson = replace(teaching("signal"), teachers=[spy])
+    model = network()
+    inner = model.trace
+    model.trace = lambda x: (painted.append(x.clone()), inner(x))[1]
+    train(model, SIGNAL, data, TWO_STEPS, seed=0, teaching=lesson, augmenter=augmenter("scaling"))
+    assert len(asked) == 3  # one example before the two steps
+    for (index, values), seen in zip(asked[1:], painted[1:], strict=True):
+        assert torch.equal(values, seen)
+        assert not torch.equal(values, data.values[index])
+
+
+def test_mixed_windows_are_learnt_with_mixed_labels(data):
+    schedule = Schedule(epochs=1, batch_size=16, learning_rate=1e-9)
+    _, rows = trained(data, schedule, augmenter=augmenter("mixup(alpha=1)"))
+    index = next(batches(data.ids, 16, 0, 1))
+    made = augmenter("mixup(alpha=1)").signals(data.values[index], hash_ids(data.ids[index]), 1)
+    losses = network().train().trace(made.values).logits
+    own, other = data.labels[index], data.labels[index][made.partner]
+    ce = torch.nn.functional.cross_entropy
+    expected = made.share * ce(losses, own, reduction="none") + (1 - made.share) * ce(losses, other, reduction="none")
+    assert rows[0]["cross_entropy"] == pytest.approx(expected.mean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["erasing", "mixup(on=image)", "cutmix(on=image)", "jitter+erasing"])
+def test_images_are_augmented_too(data, name):
+    view, made = VIEWS["gasf"], []
+    for options in ({}, {"augmenter": augmenter(name)}, {"augmenter": augmenter(name)}):
+        model = network(view)
+        train(model, view, data, TWO_STEPS, seed=0, **options)
+        made.append(model)
+    assert same(made[1], made[2])
+    assert not same(made[0], made[1])
+
+
 @pytest.mark.parametrize(
     ("options", "formula"),
     [
@@ -257,6 +315,22 @@ def test_the_formula_says_what_is_added(options, formula):
         ({"optimizer": "adam"}, "unknown optimizer 'adam': did you mean 'adamw'? Valid: sgd, adamw"),
         ({"lambda_to": 1.5}, "lambda-to 1.5 is not allowed: it is a weight of distillation, from 0 to 1"),
         ({"temperature_to": 0.0}, "temperature-to 0.0 is not allowed: it must be positive"),
+        (
+            {"teaching": "cached", "augment": "jitter"},
+            "teaching cached is not possible, as augmentation jitter changes the windows in every step: take live, or auto",
+        ),
+        (
+            {"teaching": "cached", "loss": "kd+sp"},
+            "teaching cached is not possible, as loss sp compares more than logits in every step: take live, or auto",
+        ),
+        (
+            {"augment": "mixup", "loss": "dkd"},
+            "mixed windows have two labels and dkd needs one: leave out the mixing or dkd",
+        ),
+        (
+            {"augment": "erasing", "teacher": ("wrn16-1:signal",)},
+            "augmentation erasing changes images, and no teacher looks at any: leave it out",
+        ),
         ({"ema": 1.0}, "ema 1.0 is not allowed: from 0 to less than 1"),
         ({"label_smoothing": -0.1}, "label-smoothing -0.1 is not allowed: from 0 to less than 1"),
         ({"patience": -1}, "patience -1 is not allowed: give a number of epochs, or 0 for none"),
