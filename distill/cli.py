@@ -46,7 +46,8 @@ def run(
     progress: Progress = Terminal(console) if console.is_terminal else Plain(sys.stdout)
     windows = load_and_tell(config.data, config.read, progress.say)
     plan = Plan(config, windows, out)
-    check_folder(plan)
+    if not config.select:  # else the folder holds the run that was chosen, and it is looked at once that is known
+        check_folder(plan)
     _tell(plan, progress)
     progress.say(f"On {describe(plan.device)} in {plan.precision}; run directory {plan.folder}")
     if plan.device.type == "cpu":
@@ -112,6 +113,13 @@ def _tell(plan: Plan, progress: Progress) -> None:
         progress.say(f"No window of the {plan.run.evaluate} part is of class {', '.join(absent)}")
     progress.say(f"Teachers: {', '.join(f'{t.name} (weight {t.weight:.4g})' for t in plan.teachers)}")
     progress.say(f"Loss of the student: {plan.run.formula()}")
+    if plan.run.select:
+        from distill.selection import candidates
+
+        tried = candidates(plan.run)
+        progress.say(f"To choose on validation subjects: {len(tried)} candidates ({'; '.join(c.name for c in tried)})")
+    if plan.run.protocol == "lab":
+        progress.say("Protocol lab: the epoch is chosen on the test part itself, so that every number is optimistic")
     if plan.run.label_smoothing:
         progress.say(
             f"Label smoothing {plan.run.label_smoothing:g} trains the teachers too, and a smoothed teacher distils worse "
@@ -132,7 +140,8 @@ def _tell_estimate(plan: Plan, progress: Progress) -> None:
         ahead = "done already" if training.is_done else f"about {_duration(seconds)}"
         progress.say(f"[{number}/{len(times)}] {training.title}  {plan.run.epochs} epochs, {ahead}")
     total = _duration(sum(seconds for _, seconds in times))
-    progress.say(f"In all about {total}, from timing a few steps of each; nothing was trained.")
+    before = ", without the candidates that come before" if plan.run.select else ""
+    progress.say(f"In all about {total}{before}, from timing a few steps of each; nothing was trained.")
 
 
 def _duration(seconds: float) -> str:

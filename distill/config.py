@@ -125,6 +125,12 @@ class Run:
     folds: str = ""
     """Instead of one split: loso leaves one subject out in turn, a number makes so many folds of subjects; everybody is
     evaluated once, by models that never saw them."""
+    select: tuple[str, ...] = ()
+    """What to choose on validation subjects before the test part is opened once: lambda=0.1,0.5 temperature=2,4; also
+    alpha, epochs, learning-rate, weight-decay, loss, weighing."""
+    protocol: Literal["clean", "lab"] = "clean"
+    """clean chooses nothing on the test part. lab reproduces published tables: the epoch that is best on the test part,
+    the step course and the KL divided by the number of classes; its rows are marked optimistic."""
     evaluate: Part = "test"
     """Part the table is about. Choose settings with validation (subjects inside the training part), then report test."""
     device: Device = "auto"
@@ -136,6 +142,8 @@ class Run:
         if isinstance(self.teacher, str):
             object.__setattr__(self, "teacher", (self.teacher,))
         object.__setattr__(self, "data", self.data.rstrip("/") or self.data)  # folder/ and folder are the same run
+        object.__setattr__(self, "select", (self.select,) if isinstance(self.select, str) else tuple(self.select))
+        self._follow_protocol()
         check_model(self.student, dims=1)
         if self.folds not in ("", "loso") and not (self.folds.isdecimal() and int(self.folds) >= 2):
             raise UserError(
@@ -273,6 +281,31 @@ class Run:
                 raise UserError(f"temperature does nothing for loss '{self.loss}': leave it out")
             if {"temperature", "tau"} & dict(logits[0].given).keys():
                 raise UserError(f"temperature and loss '{self.loss}' say the same thing: give one of them")
+
+    def _follow_protocol(self) -> None:
+        if self.protocol not in ("clean", "lab"):
+            raise unknown("protocol", self.protocol, ["clean", "lab"])
+        if self.protocol == "lab":
+            for name in ("select", "patience"):
+                if getattr(self, name):
+                    raise UserError(
+                        f"{name} has no place in protocol lab, which chooses the epoch on the test part: leave it out"
+                    )
+            defaults = type(self).__dataclass_fields__
+            if self.course == defaults["course"].default:
+                object.__setattr__(self, "course", "steps")
+            if self.loss == defaults["loss"].default:
+                object.__setattr__(self, "loss", "kd(reduction=elementmean)")
+        if self.select:
+            if self.folds:
+                raise UserError(
+                    "select inside every fold is not done: choose with --select on one split, then give folds"
+                )
+            if self.evaluate == "validation":
+                raise UserError("select chooses on validation subjects already: leave out evaluate validation")
+            from distill.selection import candidates
+
+            candidates(self)
 
     @property
     def is_live(self) -> bool:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from distill.config import Run, Teacher
 from distill.evaluate import metrics
 from distill.plan import Plan, Training
 from distill.progress import Progress, describe_epoch
+from distill.selection import Candidate, best, candidates, share, with_values
 from distill.splits import absent_classes
 from distill.table import format_table, table
 from distill.teachers import cached_logits
@@ -97,7 +99,35 @@ def run(
 
 
 def execute(plan: Plan, progress: Progress) -> Result:
-    """Train what is missing of a plan, evaluate everything at the end, and write the result."""
+    """Do what is missing of a plan: choose what is to be selected, train, evaluate at the end, write the result."""
+    if not plan.run.select:
+        return _execute(plan, progress)
+    tried: list[tuple[Candidate, float]] = []
+    first: Plan | None = None
+    everyone = candidates(plan.run)
+    for number, candidate in enumerate(everyone, start=1):
+        progress.say(f"Candidate {number} of {len(everyone)}: {candidate.name}, on validation subjects")
+        trial = Plan(candidate.run, plan.windows, plan.folder / "select" / str(number))
+        donor = trial.folder if first is None else first.folder
+        begin = partial(share, candidate, trial.folder, everyone[0], donor)
+        accuracy = float(_execute(trial, progress, begin=begin).table()["mean"].iloc[-1])
+        progress.say(f"{candidate.name}: accuracy {accuracy:.2f} on validation subjects")
+        tried.append((candidate, accuracy))
+        first = first or trial
+    chosen = best(tried)
+    progress.say(f"Chosen: {chosen.name}. Now on the whole training part; the test part is opened once.")
+    final = Plan(with_values(plan.run, chosen.values), plan.windows, plan.folder)
+    return _execute(final, progress, tried=[c.values | {"validation_accuracy": accuracy} for c, accuracy in tried])
+
+
+def _execute(
+    plan: Plan,
+    progress: Progress,
+    *,
+    begin: Callable[[], None] | None = None,
+    tried: list[dict[str, Any]] | None = None,
+) -> Result:
+    """Train what is missing, evaluate everything at the end, and write the result; `begin` is called in the folder."""
     result_path = plan.folder / "result.json"
     check_folder(plan)
     if result_path.exists():
@@ -111,6 +141,8 @@ def execute(plan: Plan, progress: Progress) -> Result:
             left_over.unlink()
         if not (plan.folder / "run.json").exists():
             atomic.write_json(plan.folder / "run.json", plan.describe())
+        if begin is not None:
+            begin()
         report = plan.windows.read_report
         if report is not None and report.faults and not (plan.folder / REPORT).exists():
             report.write(plan.folder / REPORT)
@@ -127,7 +159,7 @@ def execute(plan: Plan, progress: Progress) -> Result:
                 _train(plan, training, samples, title, progress)
             finally:
                 progress.stop()
-        content = _evaluate(plan)
+        content = _evaluate(plan) | {"candidates": tried}
         atomic.write_json(result_path, content)
     return Result(folder=plan.folder, content=content, was_finished=False)
 
@@ -175,7 +207,7 @@ def check_folder(plan: Plan) -> None:
 
 
 def _is_ours(entry: Path) -> bool:
-    return entry.name == LOCK or (entry.name.startswith(".run.json.") and entry.suffix == ".partial")
+    return entry.name in (LOCK, "select") or (entry.name.startswith(".run.json.") and entry.suffix == ".partial")
 
 
 @contextmanager
@@ -199,9 +231,12 @@ def _train(plan: Plan, training: Training, samples: Samples, title: str, progres
         scratch = plan.student_training("scratch", training.split, training.seed)
         model.load_state_dict(_trained(plan, scratch, samples)[0].state_dict())
         seed = random_seed(seed, "warm start")  # another order of the batches than that which led there
-    teaching, stopping = None, None
+    teaching, stopping, schedule = None, None, plan.schedule
     if training.split.stopping is not None:
         stopping = plan.samples(training.split.stopping)
+    if plan.run.protocol == "lab":
+        stopping = plan.samples(training.split.evaluation)
+        schedule = replace(schedule, patience=schedule.epochs)  # never stops, keeps the best
     if training.role == "student":
         speak = _live if plan.run.is_live else _cached
         teaching = Teaching(
@@ -230,7 +265,7 @@ def _train(plan: Plan, training: Training, samples: Samples, title: str, progres
             model,
             training.view,
             samples,
-            plan.schedule,
+            schedule,
             seed=seed,
             teaching=teaching,
             validation=stopping,
@@ -343,6 +378,8 @@ def _evaluate(plan: Plan) -> dict[str, Any]:
         "folds": len(plan.splits) if plan.run.folds else None,
         "subjects": len(set(subjects.tolist()) - {""}),
         "formula": plan.run.formula(),
+        "protocol": plan.run.protocol,
+        "patience": plan.run.patience,
         "split": {"basis": plan.splits[0].basis, "absent_classes": absent_classes(plan.windows, index)},
         "shared_teachers": plan.run.shared_teachers,
         "models": sorted(entries.values(), key=lambda m: order[m["role"]]),

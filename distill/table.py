@@ -88,6 +88,7 @@ def format_table(result: dict[str, Any]) -> str:
         "control": "{} from scratch, trained on",
         "student": "{} distilled",
     }
+    optimistic = result.get("protocol") == "lab"
     baseline = "from scratch"
     if (frame["role"] == "control").any():
         baseline += ", trained on for as long without teachers"
@@ -100,7 +101,7 @@ def format_table(result: dict[str, Any]) -> str:
                 difference += f", 95 % interval {low:+.2f} to {high:+.2f}"
             lines.append(f"Distilled minus {baseline}, paired by seed: {difference}")
         grid.add_row(
-            titles[row["role"]].format(row["network"], row["view"]),
+            titles[row["role"]].format(row["network"], row["view"]) + (" (optimistic)" if optimistic else ""),
             f"{row['weight']:.2f}" if row["role"] == "teacher" else "",
             f"{row['parameters']:,}",
             _plus_minus(row["mean"], row["sd"]),
@@ -112,8 +113,16 @@ def format_table(result: dict[str, Any]) -> str:
     text = io.StringIO()
     Console(file=text, width=10_000, color_system=None).print(grid)
     seeds = ", ".join(result["models"][-1]["seeds"])
+    epoch = (
+        f"Optimistic: of every training the epoch that is best on the {result['part']} part itself counts (protocol lab), as in "
+        "published tables."
+        if optimistic
+        else "The epoch that is best on validation subjects counts."
+        if result.get("patience")
+        else "The last epoch counts."
+    )
     lines += [
-        f"+- is the sample standard deviation (ddof 1) over seeds {seeds}; none below n = {MIN_N}. The last epoch counts.",
+        f"+- is the sample standard deviation (ddof 1) over seeds {seeds}; none below n = {MIN_N}. {epoch}",
         f"Loss of the student: {result['formula']}",
         f"Split: {result['split']['basis']}.",
     ]
@@ -121,6 +130,17 @@ def format_table(result: dict[str, Any]) -> str:
         lines.append(
             f"Accuracy is over the windows of all {result['folds']} folds together (micro); the mean of subjects counts each of "
             f"{result['subjects']} people alike (macro)."
+        )
+    if result.get("candidates"):
+        best = max(result["candidates"], key=lambda c: c["validation_accuracy"])
+        tried = "; ".join(
+            ", ".join(f"{k} {v}" for k, v in c.items() if k != "validation_accuracy")
+            + f": {c['validation_accuracy']:.2f}"
+            for c in result["candidates"]
+        )
+        chosen = ", ".join(f"{k} {v}" for k, v in best.items() if k != "validation_accuracy")
+        lines.append(
+            f"Chosen on validation subjects: {chosen} (accuracies there {tried}); then the test part was opened once."
         )
     absent = result["split"].get("absent_classes", [])
     if absent:

@@ -39,6 +39,21 @@ def test_run_ends_with_the_table_and_says_when_it_is_finished(capsys, tmp_path):
     assert len(list((tmp_path / "runs").iterdir())) == 1
 
 
+def test_selection_from_the_command_line_is_finished_once(capsys):
+    def says(*args):
+        main(["run", *QUICK, "--epochs", "1", "--select", "lambda=0.2,0.8", "--out", "here", *args])
+        return capsys.readouterr().out
+
+    dry = says("--dry-run")
+    assert "To choose on validation subjects: 2 candidates (lambda 0.2; lambda 0.8)" in dry
+    assert "without the candidates that come before" in dry
+    first, again = says(), says()
+    assert "Candidate 2 of 2: lambda 0.8, on validation subjects" in first
+    assert "Chosen: lambda 0." in first
+    assert "This run is finished; nothing was trained again." in again
+    assert first[first.index("basic-motions: accuracy") :] == again[again.index("basic-motions: accuracy") :]
+
+
 def test_dry_run_prints_the_plan_and_writes_nothing(capsys, tmp_path):
     main(["run", *QUICK, "--dry-run"])
     out = capsys.readouterr().out

@@ -151,6 +151,8 @@ def test_every_option_changes_the_hash_and_so_the_folder():
         "seeds": (0, 1),
         "shared_teachers": True,
         "folds": "loso",
+        "select": ("lambda=0.1,0.5",),
+        "protocol": "lab",
         "evaluate": "validation",
         "device": "cpu",
         "precision": "fp32",

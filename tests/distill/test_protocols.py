@@ -219,3 +219,94 @@ def test_losses_of_maps_run_their_teachers_live_and_leave_no_cache(earlier, tmp_
     first = json.loads(rows[0])
     assert first["weight at"] == 10
     assert first["gradient at"] > 0
+
+
+def test_what_is_selected_is_chosen_on_validation_subjects_and_tested_once(people, tmp_path):
+    own = replace(people, split=np.where(people.subjects == "ann", "test", "train"))
+    run = distill.Run(**QUICK, select=("lambda=0.0,1.0", "temperature=2,8"))
+    result = distill.run(run, windows=own, folder=tmp_path / "run")
+    tried = result.content["candidates"]
+    assert [(t["lambda"], t["temperature"]) for t in tried] == [(0, 2), (0, 8), (1, 2), (1, 8)]
+    best = max(tried, key=lambda t: t["validation_accuracy"])
+    about = json.loads((result.folder / "run.json").read_text())["run"]
+    assert (about["lambda"], about["temperature"], about["evaluate"]) == (best["lambda"], best["temperature"], "test")
+    for number, candidate in enumerate(tried, start=1):
+        folder = result.folder / "select" / str(number)
+        record = json.loads((folder / "run.json").read_text())
+        assert not set(record["split"]["parts"]["validation"]["subjects"]) & {"ann"}
+        seen = pd.read_csv(folder / "predictions.csv")
+        assert "ann" not in set(seen["subject"])
+        alone = distill.run(
+            distill.Run(
+                **QUICK, lambda_=candidate["lambda"], temperature=candidate["temperature"], evaluate="validation"
+            ),
+            windows=own,
+            folder=tmp_path / f"alone-{number}",
+        )
+        assert shas(folder) == shas(alone.folder)  # also where teachers were copied
+        assert 100 * alone.content["models"][-1]["seeds"]["0"]["accuracy"] == pytest.approx(
+            candidate["validation_accuracy"]
+        )
+    assert "then the test part was opened once" in str(result)
+    again = distill.run(run, windows=own, folder=tmp_path / "run")
+    assert again.was_finished
+    assert again.content == result.content
+
+
+def test_selection_ignores_the_test_part(people, tmp_path):
+    own = replace(people, split=np.where(people.subjects == "ann", "test", "train"))
+    labels = own.labels.copy()
+    labels[own.split == "test"] = (labels[own.split == "test"] + 1) % 3
+    run = distill.Run(**QUICK, select=("lambda=0.0,0.5,1.0",))
+    a = distill.run(run, windows=own, folder=tmp_path / "a")
+    b = distill.run(run, windows=replace(own, labels=labels), folder=tmp_path / "b")
+    assert a.content["candidates"] == b.content["candidates"]
+    assert shas(a.folder) == shas(b.folder)
+
+
+def test_epochs_are_selected_with_teachers_of_their_own(people, tmp_path):
+    own = replace(people, split=np.where(people.subjects == "ann", "test", "train"))
+    result = distill.run(distill.Run(**QUICK, select=("epochs=1,2",)), windows=own, folder=tmp_path / "run")
+    one, two = (shas(result.folder / "select" / str(n)) for n in (1, 2))
+    assert not set(one.values()) & set(two.values())
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"select": ("lamda=0.1,0.2",)}, "unknown option to select 'lamda': did you mean 'lambda'? Valid: lambda, temperature, "
+         "alpha, epochs, learning_rate, weight_decay, loss, weighing"),
+        ({"select": ("lambda=0.1",)}, "select 'lambda=0.1' is not understood: give two or more different values, as lambda=0.1,0.5"),
+        ({"select": ("lambda=0.1,x",)}, "select 'lambda=0.1,x' is not understood: give two or more different values, as lambda=0.1,0.5"),
+        ({"select": ("lambda=0.1,0.2", "lambda=0.3,0.4")}, "select names lambda twice: give all its values at once"),
+        ({"select": ("lambda=0.1,2",)}, "lambda 2.0 is not allowed: it is the weight of distillation, from 0 to 1"),
+        ({"select": ("lambda=0.1,0.2",), "folds": "loso"}, "select inside every fold is not done: choose with --select on one split, "
+         "then give folds"),
+        ({"select": ("lambda=0.1,0.2",), "evaluate": "validation"}, "select chooses on validation subjects already: leave out "
+         "evaluate validation"),
+        ({"protocol": "lab", "patience": 3}, "patience has no place in protocol lab, which chooses the epoch on the test part: "
+         "leave it out"),
+        ({"protocol": "dirty"}, "unknown protocol 'dirty': Valid: clean, lab"),
+    ],
+)  # fmt: skip
+def test_impossible_protocols_are_refused(says, options, error):
+    with says(error):
+        distill.Run(**options)
+
+
+def test_the_lab_protocol_takes_the_best_test_epoch_and_says_so(people, tmp_path):
+    own = replace(people, split=np.where(people.subjects == "ann", "test", "train"))
+    lab = distill.Run(**QUICK | {"epochs": 4}, protocol="lab")
+    assert (lab.course, lab.loss) == ("steps", "kd(reduction=elementmean)")
+    result = distill.run(lab, windows=own, folder=tmp_path / "run")
+    for model in result.content["models"]:
+        label = {"teacher": f"teacher-{model['network']}-{model['view']}"}.get(
+            model["role"], f"{model['role']}-{model['network']}"
+        )
+        rows = (result.folder / "seed-0" / label / "history.jsonl").read_text().splitlines()
+        assert len(rows) == 4
+        best = max(json.loads(row)["validation_accuracy"] for row in rows)
+        assert model["seeds"]["0"]["accuracy"] == pytest.approx(best)
+    text = str(result)
+    assert text.count("(optimistic)") == 4
+    assert "Optimistic: of every training the epoch that is best on the test part itself counts (protocol lab)" in text

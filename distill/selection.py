@@ -1,0 +1,116 @@
+"""Choosing lambda, T, alpha and the like on validation subjects, before the test part is opened once."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tsimage.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from distill.config import Run
+
+CHOSEN = {
+    "lambda": float,
+    "temperature": float,
+    "alpha": float,
+    "epochs": int,
+    "learning_rate": float,
+    "weight_decay": float,
+    "loss": str,
+    "weighing": str,
+}
+"""What may be chosen, and the type of its values."""
+_OF_STUDENT_ALONE = {"lambda", "temperature", "alpha", "loss", "weighing"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One combination of values: the run that tries it on validation subjects, and the folder that it has."""
+
+    values: dict[str, Any]
+    run: Run
+
+    @property
+    def name(self) -> str:
+        return ", ".join(f"{name} {value}" for name, value in self.values.items())
+
+
+def parse_select(select: Sequence[str]) -> dict[str, list[Any]]:
+    """Read what is to be chosen, as `lambda=0.1,0.5`.
+
+    Raises
+    ------
+    UserError
+        For an unknown option, one named twice, or fewer than two values.
+
+    Examples
+    --------
+    >>> parse_select(["lambda=0.1,0.5", "temperature=2,4"])
+    {'lambda': [0.1, 0.5], 'temperature': [2.0, 4.0]}
+    """
+    found: dict[str, list[Any]] = {}
+    for text in select:
+        name, _, values = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if name not in CHOSEN:
+            raise unknown("option to select", name, CHOSEN)
+        if name in found:
+            raise UserError(f"select names {name} twice: give all its values at once")
+        try:
+            made = [CHOSEN[name](value.strip()) for value in values.split(",")]
+        except ValueError:
+            made = []
+        if len(set(made)) < 2 or len(set(made)) < len(made):
+            raise UserError(f"select '{text}' is not understood: give two or more different values, as {name}=0.1,0.5")
+        found[name] = made
+    return found
+
+
+def candidates(run: Run) -> list[Candidate]:
+    """Return the runs that try every combination on validation subjects.
+
+    Raises
+    ------
+    UserError
+        If a combination is no possible run.
+    """
+    choices = parse_select(run.select)
+    made = []
+    for combination in product(*choices.values()):
+        values = dict(zip(choices, combination, strict=True))
+        made.append(Candidate(values=values, run=replace(with_values(run, values), evaluate="validation")))
+    return made
+
+
+def with_values(run: Run, values: dict[str, Any]) -> Run:
+    """Return the run with these values, in which nothing is left to select."""
+    options = {"lambda_" if name == "lambda" else name: value for name, value in values.items()}
+    return replace(run, select=(), **options)
+
+
+def share(candidate: Candidate, folder: Path, first: Candidate, first_folder: Path) -> None:
+    """Copy to the folder of a candidate the finished trainings of the first that would come out the same.
+
+    What the student takes from its teachers changes neither them nor the student from scratch.
+    """
+    differ = {name for name, value in candidate.values.items() if value != first.values[name]}
+    if not differ <= _OF_STUDENT_ALONE or folder == first_folder:
+        return
+    for done in sorted(first_folder.rglob("training.json")):
+        source = done.parent
+        target = folder / source.relative_to(first_folder)
+        if source.name.startswith(("teacher-", "scratch-")) and not target.exists():
+            partial = target.with_name(f".{target.name}.partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            shutil.copytree(source, partial)
+            partial.rename(target)
+
+
+def best(tried: Sequence[tuple[Candidate, float]]) -> Candidate:
+    """Return the candidate with the highest accuracy; of equals the first."""
+    return max(tried, key=lambda pair: pair[1])[0]
