@@ -58,6 +58,25 @@ def test_every_option_that_the_readme_names_exists(readme, capsys):
     assert not {option for option in options if not re.search(rf"{option}(?![\w-])", helps)}
 
 
+def test_the_commands_of_distillation_can_be_run(readme, monkeypatch, tmp_path, capsys):
+    """Every command of the section is parsed as it stands, and those on the bundled set print their plan."""
+    from distill.cli import main
+
+    section = readme.partition("## Distillation beyond the defaults")[2].partition("\n## ")[0]
+    (commands,) = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    for command in commands.strip().splitlines():
+        words = shlex.split(command, comments=True)
+        assert words[0] == "distill"
+        if words[1] == "run" and "hapt" not in words and "@" not in command:
+            main([*words[1:], "--dry-run", "--seeds", "0"])
+            assert "Loss of the student: L = " in (said := capsys.readouterr().out)
+            assert said.rstrip().endswith("nothing was trained.")
+        elif words[1] == "models":
+            main(words[1:])
+            assert "wrn28-3" in capsys.readouterr().out
+
+
 def test_the_table_of_speeds_is_the_committed_result(readme, repository):
     results = pd.read_csv(repository / "experiments" / "results" / "imaging.csv").set_index(["path", "case"])
     for path in ("pyts", "numpy", "torch", "numba", "memset"):
