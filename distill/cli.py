@@ -137,9 +137,9 @@ def _tell_estimate(plan: Plan, progress: Progress) -> None:
 
     times = estimate(plan)
     for number, (training, seconds) in enumerate(times, start=1):
-        ahead = "done already" if training.is_done else f"about {_duration(seconds)}"
-        progress.say(f"[{number}/{len(times)}] {training.title}  {plan.run.epochs} epochs, {ahead}")
-    total = _duration(sum(seconds for _, seconds in times))
+        ahead = f"{plan.run.epochs} epochs, about {_duration(seconds)}" if seconds == seconds else "time not estimated"
+        progress.say(f"[{number}/{len(times)}] {training.title}  {'done already' if training.is_done else ahead}")
+    total = _duration(sum(seconds for _, seconds in times if seconds == seconds))
     before = ", without the candidates that come before" if plan.run.select else ""
     progress.say(f"In all about {total}{before}, from timing a few steps of each; nothing was trained.")
 

@@ -32,6 +32,8 @@ Part = Literal["test", "validation"]
 
 GAF_VIEW = "gasf"
 """The image view of a teacher that is named without a view: one GASF per axis, stacked as channels."""
+RIDGES = ("minirocket", "hydra")
+"""Teachers of random convolutions and a ridge (`distill.rocket`), which look at the signal and give cross-fitted logits."""
 DEFAULT_ALPHA = 0.3
 _Named = tuple[str, str, str, float | None]
 
@@ -59,8 +61,9 @@ class Run:
     """
 
     teacher: tuple[str, ...] = ("wrn28-3",)
-    """Teachers. NETWORK alone means its GASF teacher and its signal teacher; NETWORK:VIEW names one, with view
+    """Teachers (distill models lists networks). NETWORK alone means its GASF teacher and its signal teacher; NETWORK:VIEW names one, with view
     signal, gasf, gadf, mtf or a stack as gasf+gadf+mtf; NETWORK:VIEW=WEIGHT weighs it (all or none, summing to 1).
+    minirocket:signal and hydra:signal are random convolutions with a ridge, whose logits are cross-fitted by subject.
     NETWORK@DIR, NETWORK:VIEW@DIR and NETWORK:VIEW@DIR=WEIGHT take it from an earlier run on the same windows."""
     student: str = "wrn16-1"
     """Network of the student (distill models lists them all); it sees only the raw signal."""
@@ -326,6 +329,12 @@ class Run:
         why = self._live_for()
         if self.teaching == "cached" and why:
             raise UserError(f"teaching cached is not possible, as {why} in every step: take live, or auto")
+        ridges = [teacher.name for teacher in self.teachers() if teacher.network in RIDGES]
+        if ridges and self.is_live:
+            why = why or "teaching is live"
+            raise UserError(
+                f"teacher {ridges[0]} has cross-fitted logits of the training windows as they are, and {why}: leave out one of them"
+            )
         recipe = parse_augment(self.augment)
         if recipe.mixes == "signal":
             needy = [term.loss.name for term in self.terms() if term.loss.name == "dkd"]
@@ -391,7 +400,11 @@ def _parse_teacher(text: str) -> list[_Named]:
     if at and not source:
         raise UserError(f"teacher '{text}' names no folder after @: give the directory of the run that it comes from")
     network, colon, view = name.partition(":")
-    parse_model(network)
+    if network in RIDGES:
+        if view != SIGNAL:
+            raise UserError(f"teacher '{text}': {network} looks at the raw signal alone: name it {network}:{SIGNAL}")
+    else:
+        parse_model(network)
     if not colon:
         if equals:
             raise UserError(
@@ -402,7 +415,8 @@ def _parse_teacher(text: str) -> list[_Named]:
         check_model(network, dims=1)
         return [(network, GAF_VIEW, source, None), (network, SIGNAL, source, None)]
     check_view(view)
-    check_model(network, dims=1 if view == SIGNAL else 2)
+    if network not in RIDGES:
+        check_model(network, dims=1 if view == SIGNAL else 2)
     if not equals:
         return [(network, view, source, None)]
     try:

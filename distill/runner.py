@@ -19,21 +19,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from safetensors.torch import load as load_tensors
+from safetensors.numpy import save as save_arrays
 from safetensors.torch import save as save_tensors
-from torch import nn
 
-from distill.config import Run, Teacher
+from distill.config import RIDGES, Run
 from distill.evaluate import metrics
+from distill.finished import cached_teacher, live_teacher, network_of, predictions
 from distill.plan import Plan, Training
 from distill.progress import Progress, describe_epoch
+from distill.rocket import RidgeTeacher
 from distill.selection import Candidate, best, candidates, share, with_values
-from distill.splits import absent_classes
+from distill.splits import absent_classes, groups_of
 from distill.table import format_table, table
-from distill.teachers import cached_logits
-from distill.teaching import Speaker, Teaching, cached, live
-from distill.train import Samples, predict, random_seed, train
+from distill.teaching import Teaching
+from distill.train import Samples, random_seed, train
 from tsimage import atomic
 from tsimage.datasets import load
 from tsimage.errors import UserError
@@ -155,6 +154,9 @@ def _execute(
                 continue
             if samples is None or split is not training.split:
                 split, samples = training.split, plan.samples(training.split.train)
+            if training.network in RIDGES:
+                _fit_ridge(plan, training, title, progress)
+                continue
             try:
                 _train(plan, training, samples, title, progress)
             finally:
@@ -224,12 +226,47 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
+def _fit_ridge(plan: Plan, training: Training, title: str, progress: Progress) -> None:
+    """Fit a random-convolution teacher, with logits that are cross-fitted by subject."""
+    began = time.monotonic()
+    index = training.split.train
+    teacher = RidgeTeacher(training.network, seed=training.seed)
+    _, groups = groups_of(plan.windows, index)
+    teacher.fit(plan.windows.values[index], plan.windows.labels[index], groups)
+    arrays, metadata = teacher.state()
+    right = float((teacher.training_logits.argmax(1) == plan.windows.labels[index]).mean())
+    size = arrays["weight"].size + arrays["bias"].size
+    seconds = time.monotonic() - began
+    _keep(plan, training, save_arrays(arrays, metadata), size, seconds, {"cross_fitted_accuracy": right})
+    progress.say(f"{title}  in {seconds:.1f} s  accuracy on subjects left out {100 * right:.1f} %")
+
+
+def _keep(
+    plan: Plan, training: Training, weights: bytes, parameters: int, seconds: float, more: dict[str, Any]
+) -> None:
+    """Write the weights of a training and, last, its record."""
+    training.folder.mkdir(parents=True, exist_ok=True)
+    atomic.write_bytes(training.folder / "weights.safetensors", weights)
+    record = {
+        "role": training.role,
+        "network": training.network,
+        "view": training.view.name,
+        "seed": training.seed,
+        "parameters": parameters,
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "seconds": round(seconds, 2),
+        **more,
+        "environment": plan.environment(),
+    }
+    atomic.write_json(training.folder / "training.json", record)
+
+
 def _train(plan: Plan, training: Training, samples: Samples, title: str, progress: Progress) -> None:
     began = time.monotonic()
     model, seed = plan.build(training, samples), training.seed
     if plan.run.warm_start and training.role in ("control", "student"):
         scratch = plan.student_training("scratch", training.split, training.seed)
-        model.load_state_dict(_trained(plan, scratch, samples)[0].state_dict())
+        model.load_state_dict(network_of(plan, scratch, samples)[0].state_dict())
         seed = random_seed(seed, "warm start")  # another order of the batches than that which led there
     teaching, stopping, schedule = None, None, plan.schedule
     if training.split.stopping is not None:
@@ -238,7 +275,7 @@ def _train(plan: Plan, training: Training, samples: Samples, title: str, progres
         stopping = plan.samples(training.split.evaluation)
         schedule = replace(schedule, patience=schedule.epochs)  # never stops, keeps the best
     if training.role == "student":
-        speak = _live if plan.run.is_live else _cached
+        speak = live_teacher if plan.run.is_live else cached_teacher
         teaching = Teaching(
             teachers=[speak(plan, teacher, training, samples) for teacher in plan.teachers],
             names=[teacher.name for teacher in plan.teachers],
@@ -274,60 +311,11 @@ def _train(plan: Plan, training: Training, samples: Samples, title: str, progres
             on_epoch=on_epoch,
         )
     weights = save_tensors({k: v.contiguous() for k, v in model.state_dict().items()})
-    atomic.write_bytes(training.folder / "weights.safetensors", weights)
     seconds = time.monotonic() - began
-    record = {
-        "role": training.role,
-        "network": training.network,
-        "view": training.view.name,
-        "seed": training.seed,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "weights_sha256": hashlib.sha256(weights).hexdigest(),
-        "seconds": round(seconds, 2),
-        "kept_epoch": kept,
-        "last_epoch": row,
-        "environment": plan.environment(),
-    }
-    atomic.write_json(training.folder / "training.json", record)
+    parameters = sum(p.numel() for p in model.parameters())
+    _keep(plan, training, weights, parameters, seconds, {"kept_epoch": kept, "last_epoch": row})
     epochs = f"{row['epoch']:.0f} epochs" + (f", kept {kept}," if kept != row["epoch"] else "")
     progress.end(f"{title}  {epochs} in {seconds:.1f} s  {describe_epoch(row)}")
-
-
-def _trained(plan: Plan, training: Training, samples: Samples) -> tuple[nn.Module, dict[str, Any]]:
-    """Load a finished training, and see that its weights are the ones that were written."""
-    record = atomic.read_json(training.folder / "training.json")
-    path = training.folder / "weights.safetensors"
-    content = path.read_bytes() if path.exists() else b""
-    if hashlib.sha256(content).hexdigest() != record["weights_sha256"]:
-        raise UserError(
-            f"'{path}' is missing or not as it was written (its sha256 differs): remove the folder "
-            f"'{training.folder}' and run again to train it anew"
-        )
-    model = plan.build(training, samples)
-    model.load_state_dict(load_tensors(content))
-    return model.requires_grad_(False).eval(), record
-
-
-def _live(plan: Plan, teacher: Teacher, student: Training, samples: Samples) -> Speaker:
-    """Return a teacher that is run in every step, for losses that compare more than logits."""
-    training = plan.teacher_training(teacher, student.split, student.seed)
-    model, _ = _trained(plan, training, samples)
-    return live(model, training.view)
-
-
-def _cached(plan: Plan, teacher: Teacher, student: Training, samples: Samples) -> Speaker:
-    """Return a teacher whose logits of all training windows are computed once."""
-    training = plan.teacher_training(teacher, student.split, student.seed)
-    model, record = _trained(plan, training, samples)
-    path = plan.logits_path(teacher, student.split, student.seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    logits = cached_logits(path, model, record["weights_sha256"], training.view, samples.values, samples.ids)
-    if not bool(torch.isfinite(logits).all()):
-        window = samples.ids[int(torch.argmin(torch.isfinite(logits).all(dim=1).int()))]
-        raise UserError(
-            f"teacher {teacher.name}, seed {training.seed}: logits of window '{window}' are not finite: train it anew"
-        )
-    return cached(logits.to(samples.values.device))
 
 
 def _evaluate(plan: Plan) -> dict[str, Any]:
@@ -340,7 +328,7 @@ def _evaluate(plan: Plan) -> dict[str, Any]:
         if samples is None or held_out is None or split is not training.split:
             split = training.split
             samples, held_out = plan.samples(split.train), plan.samples(split.evaluation)
-        model, record = _trained(plan, training, samples)
+        made, record = predictions(plan, training, samples, held_out)
         key = (training.role, training.network, training.view.name)
         entries.setdefault(
             key,
@@ -353,7 +341,6 @@ def _evaluate(plan: Plan) -> dict[str, Any]:
                 "seeds": {},
             },
         )
-        made = predict(model, training.view, held_out.values).argmax(1).numpy()
         predicted.setdefault((key, training.seed), []).append(made)
     index = np.concatenate([split.evaluation for split in plan.splits])
     labels, subjects = plan.windows.labels[index], plan.windows.subjects[index]

@@ -102,7 +102,7 @@ def cross_validation(windows: Windows, folds: str, part: Part = "test") -> tuple
     if part == "validation":
         index, _, basis = _parts(windows)
         inside = f", all from the training part; the test part ({basis}) is not used"
-    what, groups = _groups(windows, index)
+    what, groups = groups_of(windows, index)
     names = np.unique(groups).tolist()
     if folds == "loso":
         if what != "subject":
@@ -175,7 +175,7 @@ def _check_classes(windows: Windows, split: Split) -> None:
             )
 
 
-def _groups(windows: Windows, index: np.ndarray) -> tuple[str, np.ndarray]:
+def groups_of(windows: Windows, index: np.ndarray) -> tuple[str, np.ndarray]:
     """Return what keeps parts apart, subject or recording, and the one of each window of `index`."""
     subjects, recordings = windows.subjects[index], windows.recordings[index]
     by_subject = len(np.unique(subjects)) > 1 and not (subjects == "").any()
@@ -191,7 +191,7 @@ def _groups(windows: Windows, index: np.ndarray) -> tuple[str, np.ndarray]:
 def _hold_out(windows: Windows, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
     """Hold out one stratified fold of the groups of `index`, the first that leaves every class to train."""
     labels = windows.labels[index]
-    what, groups = _groups(windows, index)
+    what, groups = groups_of(windows, index)
     n_groups = len(np.unique(groups))
     if n_groups < 2:
         raise UserError(

@@ -1,0 +1,87 @@
+"""Finished trainings, read back: networks and ridges, and what they say to a student."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import load as load_tensors
+from torch import nn
+
+from distill.config import RIDGES, Teacher
+from distill.rocket import RidgeTeacher
+from distill.teachers import cached_logits
+from distill.teaching import Speaker, cached, live
+from distill.train import Samples, predict
+from tsimage import atomic
+from tsimage.errors import UserError
+
+if TYPE_CHECKING:
+    from distill.plan import Plan, Training
+
+
+def _weights(training: Training) -> tuple[bytes, dict[str, Any]]:
+    """Return the weights file of a finished training, seen to be the one that was written, and its record."""
+    record = atomic.read_json(training.folder / "training.json")
+    path = training.folder / "weights.safetensors"
+    content = path.read_bytes() if path.exists() else b""
+    if hashlib.sha256(content).hexdigest() != record["weights_sha256"]:
+        raise UserError(
+            f"'{path}' is missing or not as it was written (its sha256 differs): remove the folder "
+            f"'{training.folder}' and run again to train it anew"
+        )
+    return content, record
+
+
+def ridge_of(training: Training) -> tuple[RidgeTeacher, dict[str, Any]]:
+    """Load a finished random-convolution teacher and its record."""
+    _, record = _weights(training)
+    with safe_open(training.folder / "weights.safetensors", framework="numpy") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
+        return RidgeTeacher.from_state(arrays, file.metadata() or {}), record
+
+
+def predictions(
+    plan: Plan, training: Training, samples: Samples, held_out: Samples
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Return the class that a finished training sees in each window of `held_out`, and its record."""
+    if training.network in RIDGES:
+        ridge, record = ridge_of(training)
+        return ridge.logits(held_out.values.cpu().numpy()).argmax(1), record
+    model, record = network_of(plan, training, samples)
+    return predict(model, training.view, held_out.values).argmax(1).numpy(), record
+
+
+def network_of(plan: Plan, training: Training, samples: Samples) -> tuple[nn.Module, dict[str, Any]]:
+    """Load a finished training, and see that its weights are the ones that were written."""
+    content, record = _weights(training)
+    model = plan.build(training, samples)
+    model.load_state_dict(load_tensors(content))
+    return model.requires_grad_(False).eval(), record
+
+
+def live_teacher(plan: Plan, teacher: Teacher, student: Training, samples: Samples) -> Speaker:
+    """Return a teacher that is run in every step, for losses that compare more than logits."""
+    training = plan.teacher_training(teacher, student.split, student.seed)
+    model, _ = network_of(plan, training, samples)
+    return live(model, training.view)
+
+
+def cached_teacher(plan: Plan, teacher: Teacher, student: Training, samples: Samples) -> Speaker:
+    """Return a teacher whose logits of all training windows are computed once."""
+    training = plan.teacher_training(teacher, student.split, student.seed)
+    if training.network in RIDGES:
+        return cached(torch.from_numpy(ridge_of(training)[0].training_logits).to(samples.values.device))
+    model, record = network_of(plan, training, samples)
+    path = plan.logits_path(teacher, student.split, student.seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    logits = cached_logits(path, model, record["weights_sha256"], training.view, samples.values, samples.ids)
+    if not bool(torch.isfinite(logits).all()):
+        window = samples.ids[int(torch.argmin(torch.isfinite(logits).all(dim=1).int()))]
+        raise UserError(
+            f"teacher {teacher.name}, seed {training.seed}: logits of window '{window}' are not finite: train it anew"
+        )
+    return cached(logits.to(samples.values.device))
