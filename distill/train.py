@@ -254,7 +254,7 @@ def train(
             step += 1
             parts["accuracy"] = (student.logits.detach().argmax(1) == labels).float().mean()
             for name, part in parts.items():
-                sums[name] = sums.get(name, 0.0) + part.detach().double() * len(batch)
+                sums[name] = sums.get(name, 0.0) + part.detach().float() * len(batch)
         means = {name: float(total) / len(samples.ids) for name, total in sums.items()}
         row = {"epoch": epoch, "learning_rate": rate, **means, **row}
         now = model if mean is None else mean.module
@@ -285,11 +285,12 @@ def _augmented(
     """Return changed signals, what the network sees of them, the label that has the most share, and mixed targets."""
     made = augmenter.signals(values, ids_hash, epoch)
     values, inputs = made.values, view.of(made.values)
+    mixes = augmenter.recipe.mixes
     if view.dims == 2:
         painted = augmenter.images(inputs, ids_hash, epoch)
         inputs = painted.values
-        made = painted if augmenter.recipe.mixes == "image" else made
-    if augmenter.recipe.mixes is None:
+        made = painted if mixes == "image" else made
+    if mixes is None or (mixes == "image" and view.dims == 1):
         return values, inputs, labels, None
     return (
         values,

@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from distill.models import MODELS, build_model
+from distill.rocket.hydra import Hydra
+from distill.rocket.minirocket import KERNELS, TAPS, MiniRocket, dilations_for
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -88,7 +91,34 @@ def model_table(in_channels: int = 3, classes: int = 6, samples: int = 128, imag
                         "summary": model.summary,
                     }
                 )
-    return pd.DataFrame(rows)
+    return pd.DataFrame([*rows, *_ridges(in_channels, classes, samples)])
+
+
+def _ridges(in_channels: int, classes: int, samples: int) -> list[dict[str, object]]:
+    """Return the rows of random convolutions with a ridge: the ridge has the parameters, the kernels most of the MACs."""
+    if samples < TAPS:
+        return []
+    dilations, biases = dilations_for(samples, MiniRocket().n_features)
+    hydra = Hydra().fit(np.zeros((1, in_channels, samples), np.float32))
+    sizes = {
+        "minirocket": (len(KERNELS) * int(biases.sum()), TAPS * len(KERNELS) * len(dilations) * samples),
+        "hydra": (2 * hydra.weights.shape[:3].numel(), hydra.weights.numel() * samples),
+    }
+    about = {
+        "minirocket": ("2012.08791", "random convolutions and a ridge: the share above a bias; as a teacher only"),
+        "hydra": ("2203.13652", "competing random convolutions and a ridge; as a teacher only"),
+    }
+    return [
+        {
+            "name": name,
+            "dims": 1,
+            "parameters": (features + 1) * classes,
+            "macs": macs + features * classes,
+            "paper": about[name][0],
+            "summary": about[name][1],
+        }
+        for name, (features, macs) in sizes.items()
+    ]
 
 
 def rich_table(frame: pd.DataFrame) -> Table:

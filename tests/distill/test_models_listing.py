@@ -3,12 +3,14 @@
 import math
 import re
 
+import numpy as np
 import pytest
 import torch
 
 from distill.cli import main
 from distill.models import MODELS, build_model
 from distill.models.listing import count_macs, model_table, plain_table
+from distill.rocket import KINDS, RidgeTeacher
 
 
 def by_hooks(model, x):
@@ -53,7 +55,7 @@ def test_macs_are_those_of_the_field(dims, millions):
 @pytest.mark.parametrize("dims", [1, 2])
 def test_macs_are_counted_as_hooks_count_them(dims):
     frame = model_table(in_channels=2, classes=5, samples=50, image_size=33).set_index(["name", "dims"])
-    names = [name for name, d in frame.index if d == dims]
+    names = [name for name, d in frame.index if d == dims and name not in KINDS]
     assert names
     for name in names:
         size = 50 if dims == 1 else 33
@@ -80,6 +82,7 @@ def test_table_has_a_row_for_every_network_and_dimension_and_draws_nothing():
     assert torch.equal(torch.get_rng_state(), before)
     assert list(frame.columns) == ["name", "dims", "parameters", "macs", "paper", "summary"]
     rows = [(name, d) for model in MODELS.values() for name in model.listed for d in model.dims]
+    rows += [("minirocket", 1), ("hydra", 1)]
     assert list(zip(frame["name"], frame["dims"], strict=True)) == rows
     assert frame["paper"].str.fullmatch(r"\d{4}\.\d{5}").all()
 
@@ -116,3 +119,24 @@ def test_command_refuses_impossible_numbers(capsys):
         main(["models", "--samples", "0"])
     assert stop.value.code == 2
     assert capsys.readouterr().err == ("distill: size 0 is not allowed for network 'wrn16-1': it must be at least 1\n")
+
+
+@pytest.mark.parametrize("kind", ["minirocket", "hydra"])
+def test_ridges_have_the_parameters_of_a_fitted_one(kind):
+    rng = np.random.default_rng(0)
+    labels, groups = np.arange(24) % 3, np.repeat(["ann", "bob", "cem", "dia"], 6)
+    teacher = RidgeTeacher(kind).fit(rng.normal(size=(24, 2, 40)), labels, groups)
+    arrays, _ = teacher.state()
+    frame = model_table(in_channels=2, classes=3, samples=40, image_size=16).set_index("name")
+    assert frame.loc[kind, "parameters"] == arrays["weight"].size + arrays["bias"].size
+    if kind == "hydra":  # the hook of torch counts what the reckoning says
+        with torch.utils.flop_counter.FlopCounterMode(display=False) as counter:
+            teacher.model.transform.transform(np.zeros((1, 2, 40), np.float32))
+        # first differences are one sample shorter, at each dilation
+        weights = teacher.model.transform.weights
+        short = weights[:, 1].numel()
+        assert frame.loc[kind, "macs"] == counter.get_total_flops() // 2 + short + arrays["weight"].size
+
+
+def test_windows_too_short_for_random_convolutions_leave_them_out():
+    assert not set(model_table(samples=8, image_size=16)["name"]) & {"minirocket", "hydra"}

@@ -1,0 +1,159 @@
+"""How fast training is: cached teachers beside live ones, the precision of 2-D networks, and the loop beside its bare steps.
+
+    python experiments/benchmarks/training.py          about 10 minutes on two idle cores
+    python experiments/benchmarks/training.py --quick  smaller teachers and images, to see that it works
+
+Windows are real (`real.py`): 500 samples x 3 axes, images 64 x 64, batches of 64. Contenders take turns, round after round,
+and the median of their rounds counts:
+
+- `distillation`: an epoch of the 1-D WRN16-1 student under kd, with the logits of a WRN28-3 GASF teacher computed before
+  (`cached`) or in every step (`live`), in full float32 as in a run; and the pass that computes the cache once.
+- `images`: a step of the 2-D WRN16-1 as this package trains it (channels last, in the precision that `auto` chooses here)
+  beside the plain loop: float32, contiguous. Without bfloat16 in hardware only the memory layout differs.
+- `loop`: an epoch of `distill.train.train` beside the bare forward, loss, backward and step on the same batches, for the
+  1-D WRN16-1.
+
+Writes `experiments/results/training.csv`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from real import machine, windows
+from torch import nn
+from torch.nn import functional as F
+
+from distill.device import choose_precision, keep_freed_memory
+from distill.losses import parse_losses
+from distill.models import build_model
+from distill.teaching import Teaching, cached, live
+from distill.train import Samples, Schedule, predict, train
+from distill.views import SIGNAL, View
+from tsimage import Imager
+
+RESULTS = Path(__file__).parents[1] / "results"
+CPU = torch.device("cpu")
+CLASSES, BATCH = 6, 64
+UNITS = ("g", "g", "g")
+
+
+def samples(n: int) -> Samples:
+    """Return n real windows with labels in turn: time does not depend on what is learnt."""
+    return Samples(
+        values=torch.from_numpy(windows(n, 500)),
+        labels=torch.arange(n) % CLASSES,
+        ids=np.array([f"w{i:05d}" for i in range(n)]),
+    )
+
+
+def network(name: str, view: View) -> nn.Module:
+    return build_model(name, dims=view.dims, in_channels=view.channels, classes=CLASSES)
+
+
+def interleaved(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Call each in turns, once before that does not count; returns the seconds of each round."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for call in calls.values():
+        call()
+    for _ in range(rounds):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def epoch(data: Samples, view: View, name: str, teaching: Teaching | None = None, precision: str = "fp32") -> None:
+    """Train one epoch of a fresh network."""
+    schedule = Schedule(epochs=1, batch_size=BATCH, learning_rate=0.01)
+    train(network(name, view), view, data, schedule, seed=0, teaching=teaching, precision=precision)  # type: ignore[arg-type]
+
+
+def distillation(size: int, teacher_name: str, n: int, rounds: int) -> dict[str, list[float]]:
+    data, images = samples(n), View(imager=Imager(stack="gasf", size=size), units=UNITS)
+    signal, teacher = View(imager=None, units=UNITS), network(teacher_name, images).eval()
+    logits = predict(teacher, images, data.values)
+
+    def by(speaker: object) -> Teaching:
+        return Teaching(teachers=[speaker], names=[SIGNAL], weights=[1.0], terms=parse_losses("kd"))  # type: ignore[list-item]
+
+    return interleaved(
+        {
+            "cached": lambda: epoch(data, signal, "wrn16-1", by(cached(logits))),
+            "live": lambda: epoch(data, signal, "wrn16-1", by(live(teacher, images))),
+            "caching pass": lambda: predict(teacher, images, data.values),
+        },
+        rounds,
+    )
+
+
+def bare(data: Samples, view: View, name: str) -> None:
+    """Train one epoch by nothing but forward, loss, backward and step, in float32, on images that are not channels last."""
+    model = network(name, view).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=1e-4)
+    for start in range(0, len(data.ids), BATCH):
+        inputs = view.of(data.values[start : start + BATCH])
+        loss = F.cross_entropy(model(inputs.contiguous()), data.labels[start : start + BATCH])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Benchmark of training; see the docstring.")
+    parser.add_argument("--quick", action="store_true", help="smaller teachers and images")
+    quick = parser.parse_args().quick
+    keep_freed_memory()
+    size, teacher, n, rounds = (16, "wrn10-1", 128, 3) if quick else (64, "wrn28-3", 256, 5)
+    images = View(imager=Imager(stack="gasf", size=size), units=UNITS)
+    signal = View(imager=None, units=UNITS)
+    precision = choose_precision("auto", CPU)
+    some, many = samples(n), samples(8 * n)
+    cases = {
+        "distillation": distillation(size, teacher, n, rounds),
+        "images": interleaved(
+            {
+                f"{precision}, channels last": lambda: epoch(some, images, "wrn16-1", precision=precision),
+                "fp32, contiguous": lambda: bare(some, images, "wrn16-1"),
+            },
+            rounds,
+        ),
+        "loop": interleaved(
+            {
+                "distill.train": lambda: epoch(many, signal, "wrn16-1"),
+                "bare steps": lambda: bare(many, signal, "wrn16-1"),
+            },
+            rounds,
+        ),
+    }
+    rows = [
+        {
+            "case": case,
+            "contender": name,
+            "seconds": np.median(times),
+            "q1": np.percentile(times, 25),
+            "q3": np.percentile(times, 75),
+        }
+        for case, found in cases.items()
+        for name, times in found.items()
+    ]
+    table = pd.DataFrame(rows)
+    slowest = {"distillation": "live", "images": "fp32, contiguous", "loop": "bare steps"}
+    against = table.set_index(["case", "contender"])["seconds"]
+    table["times_faster"] = [against[row.case, slowest[row.case]] / row.seconds for row in table.itertuples()]
+    print(table.to_string(index=False, float_format="%.4g"))
+    facts = machine() | {"size": str(size), "teacher": teacher, "rounds": str(rounds)}
+    print(" ".join(f"{k}={v}" for k, v in facts.items()))
+    if not quick:
+        table.assign(**facts).to_csv(RESULTS / "training.csv", index=False, float_format="%.5g")
+
+
+if __name__ == "__main__":
+    main()
