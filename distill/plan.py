@@ -6,7 +6,7 @@ import hashlib
 import platform
 import time
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,13 +15,12 @@ import torch
 from torch import nn
 
 import tsimage
-from distill.augment import Augmenter, parse_augment
+from distill.assembly import augmenter_of, network_of, schedule_of
+from distill.augment import Augmenter
 from distill.config import RIDGES, Run, Teacher
 from distill.device import choose_device, choose_precision, describe
-from distill.models import build_model
-from distill.models.standardize import Standardize, Standardized
 from distill.splits import Split, certificate, cross_validation, split_windows, with_stopping
-from distill.train import Samples, Schedule, initialised, random_seed, train
+from distill.train import Samples, Schedule, train
 from distill.views import SIGNAL, View
 from tsimage import atomic
 from tsimage.errors import UserError
@@ -114,19 +113,7 @@ class Plan:
             imager = run.imager(teacher.view)
             if imager is not None:
                 imager.check(self.windows.length, self.windows.units)
-        self.schedule = Schedule(
-            epochs=run.epochs,
-            batch_size=run.batch_size,
-            learning_rate=run.learning_rate,
-            weight_decay=run.weight_decay,
-            optimizer=run.optimizer,
-            course=run.course,
-            warmup_epochs=run.warmup_epochs,
-            label_smoothing=run.label_smoothing,
-            balanced=run.balanced,
-            ema=run.ema,
-            patience=run.patience,
-        )
+        self.schedule = schedule_of(run)
 
     def view(self, name: str, split: Split) -> View:
         """Return a view of the windows of this run by name; what images learn, they learn on the training part."""
@@ -193,37 +180,19 @@ class Plan:
         )
 
     def build(self, training: Training, samples: Samples) -> nn.Module:
-        """Build the network of a training; signals are standardised with the training windows' mean and deviation.
-
-        Scratch and distilled student of one seed start from the same weights.
-        """
-        make = partial(
-            build_model,
+        """Build the network of a training; see `distill.assembly.network_of`."""
+        return network_of(
             training.network,
-            dims=training.view.dims,
-            in_channels=training.view.channels,
+            training.view,
+            samples,
             classes=len(self.windows.class_names),
-            size=self.windows.length if training.view.imager is None else training.view.imager.size,
+            seed=training.seed,
+            is_teacher=training.role == "teacher",
         )
-        role = training.name if training.role == "teacher" else "student"
-        network = initialised(make, training.seed, role)
-        if training.view.dims == 1:
-            network = Standardized(Standardize.fit(samples.values), network)
-        return network.to(self.device)
 
     def augmenter(self, samples: Samples, seed: int) -> Augmenter | None:
         """Return what changes the windows of a training, None where nothing does."""
-        recipe = parse_augment(self.run.augment)
-        if not recipe.steps:
-            return None
-        deviation = samples.values.to("cpu", torch.float64).std(dim=(0, 2), correction=0)
-        return Augmenter(
-            recipe=recipe,
-            channels=self.windows.channels,
-            units=self.windows.units,
-            scale=deviation.numpy(),
-            seed=random_seed(seed, "augment"),
-        )
+        return augmenter_of(self.run, samples, self.windows.channels, self.windows.units, seed)
 
     def describe(self) -> dict[str, Any]:
         """Return the content of `run.json`."""

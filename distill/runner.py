@@ -22,6 +22,7 @@ import pandas as pd
 from safetensors.numpy import save as save_arrays
 from safetensors.torch import save as save_tensors
 
+from distill.assembly import teaching_of
 from distill.config import RIDGES, Run
 from distill.evaluate import metrics
 from distill.finished import cached_teacher, live_teacher, network_of, predictions
@@ -31,7 +32,6 @@ from distill.rocket import RidgeTeacher
 from distill.selection import Candidate, best, candidates, share, with_values
 from distill.splits import absent_classes, groups_of
 from distill.table import format_table, table
-from distill.teaching import Teaching
 from distill.train import Samples, random_seed, train
 from tsimage import atomic
 from tsimage.datasets import load
@@ -276,17 +276,7 @@ def _train(plan: Plan, training: Training, samples: Samples, title: str, progres
         schedule = replace(schedule, patience=schedule.epochs)  # never stops, keeps the best
     if training.role == "student":
         speak = live_teacher if plan.run.is_live else cached_teacher
-        teaching = Teaching(
-            teachers=[speak(plan, teacher, training, samples) for teacher in plan.teachers],
-            names=[teacher.name for teacher in plan.teachers],
-            weights=[teacher.weight for teacher in plan.teachers],
-            terms=plan.run.terms(),
-            weighing=plan.run.weighing,
-            lambda_=plan.run.lambda_,
-            lambda_to=plan.run.lambda_to,
-            temperature=plan.run.temperature,
-            temperature_to=plan.run.temperature_to,
-        )
+        teaching = teaching_of(plan.run, [speak(plan, teacher, training, samples) for teacher in plan.teachers])
     training.folder.mkdir(parents=True, exist_ok=True)
     progress.begin(title, plan.schedule.epochs)
     row: dict[str, float] = {}
