@@ -8,6 +8,7 @@ import json
 import math
 import re
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -161,6 +162,9 @@ class Run:
         for name in ("temperature", "temperature_to"):
             if getattr(self, name) is not None and not 0 < getattr(self, name) < math.inf:
                 raise UserError(f"{name.replace('_', '-')} {getattr(self, name)} is not allowed: it must be positive")
+        for name in ("epochs", "batch_size"):
+            if not isinstance(getattr(self, name), Integral):
+                raise UserError(f"{name.replace('_', '-')} {getattr(self, name)!r} is not allowed: give a whole number")
         for name in ("epochs", "batch_size", "learning_rate"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UserError(f"{name.replace('_', '-')} {getattr(self, name)} is not allowed: it must be positive")

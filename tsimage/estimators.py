@@ -182,33 +182,72 @@ class ImageTransformer(TransformerMixin, BaseEstimator):
         return units
 
     def _windows(self, X: Any, reset: bool) -> np.ndarray:
-        """Return X as floats of shape (n, channel, T)."""
-        channels = 1 if self.n_channels is None else self.n_channels
-        if not isinstance(channels, Integral) or channels < 1:
-            raise UserError(f"n_channels={channels!r} is not allowed: give a whole number of channels, 1 or more")
-        rank = np.ndim(X) if isinstance(X, list | tuple) else getattr(X, "ndim", 2)
-        if rank == 3:
-            X = np.asarray(X)
-            if self.n_channels not in (None, X.shape[1]):
-                raise UserError(f"X of shape {X.shape} has {X.shape[1]} channels, but n_channels={self.n_channels}")
-            channels = X.shape[1]
-            X = X.reshape(len(X), X.shape[1] * X.shape[2])
-        elif not reset:
-            channels = self.n_channels_
-        X = validate_data(self, X, dtype=(np.float64, np.float32), ensure_all_finite=False, reset=reset)
-        if not reset and channels != self.n_channels_:
-            raise UserError(f"X has {channels} channels, but ImageTransformer was fitted to {self.n_channels_}")
-        length, rest = divmod(X.shape[1], channels)
-        if rest:
-            raise UserError(
-                f"X has {X.shape[1]} features, which {channels} channels cannot share evenly: give all samples of the "
-                "first channel, then as many of the second and so on"
-            )
-        if length < 2:
-            raise UserError(
-                f"X has {X.shape[1]} feature(s) for {channels} channel(s): windows of one sample make no image, give two "
-                "or more samples of each channel"
-            )
-        windows = X.reshape(len(X), channels, length)
-        check_finite(windows, [str(channel) for channel in range(channels)])
-        return windows
+        return read_windows(self, X, reset=reset)[0]
+
+
+def read_windows(
+    estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool, min_samples: int = 1
+) -> tuple[np.ndarray, Any]:
+    """Return X as windows, and y as it was checked, for an estimator that has `n_channels` and `n_channels_`.
+
+    Parameters
+    ----------
+    estimator : estimator of scikit-learn
+        `n_channels` is None or a number; `n_channels_`, what it was fitted to, is read where `reset` is false.
+    X : array-like, shape (n, channel * T) or (n, channel, T)
+    y : array-like, optional
+        Passed on to `sklearn.utils.validation.validate_data`.
+    reset : bool
+        Whether X is what the estimator is fitted to; its features are recorded then, and else compared.
+    min_samples : int
+        Fewest windows that are allowed.
+
+    Returns
+    -------
+    windows : ndarray of float32 or float64, shape (n, channel, T)
+    y : ndarray, or y as it was given where it is not to be validated
+
+    Raises
+    ------
+    UserError
+        For rows that do not hold whole channels, other channels than before, or values that are not finite.
+    """
+    channels = 1 if estimator.n_channels is None else estimator.n_channels
+    if not isinstance(channels, Integral) or channels < 1:
+        raise UserError(f"n_channels={channels!r} is not allowed: give a whole number of channels, 1 or more")
+    rank = np.ndim(X) if isinstance(X, list | tuple) else getattr(X, "ndim", 2)
+    if rank == 3:
+        X = np.asarray(X)
+        if estimator.n_channels not in (None, X.shape[1]):
+            raise UserError(f"X of shape {X.shape} has {X.shape[1]} channels, but n_channels={estimator.n_channels}")
+        channels = X.shape[1]
+        X = X.reshape(len(X), X.shape[1] * X.shape[2])
+    elif not reset:
+        channels = estimator.n_channels_
+    checked = validate_data(
+        estimator,
+        X,
+        y,
+        dtype=(np.float64, np.float32),
+        ensure_all_finite=False,
+        ensure_min_samples=min_samples,
+        reset=reset,
+    )
+    X, y = checked if isinstance(checked, tuple) else (checked, y)
+    if not reset and channels != estimator.n_channels_:
+        name = type(estimator).__name__
+        raise UserError(f"X has {channels} channels, but {name} was fitted to {estimator.n_channels_}")
+    length, rest = divmod(X.shape[1], channels)
+    if rest:
+        raise UserError(
+            f"X has {X.shape[1]} features, which {channels} channels cannot share evenly: give all samples of the "
+            "first channel, then as many of the second and so on"
+        )
+    if length < 2:
+        raise UserError(
+            f"X has {X.shape[1]} feature(s) for {channels} channel(s): windows of one sample make no series, give two "
+            "or more samples of each channel"
+        )
+    windows = X.reshape(len(X), channels, length)
+    check_finite(windows, [str(channel) for channel in range(channels)])
+    return windows, y

@@ -164,7 +164,7 @@ def test_rows_that_hold_no_whole_channels_are_refused(x, says):
     ):
         ImageTransformer(n_channels=7).fit(rows)
     with says(
-        "X has 120 feature(s) for 120 channel(s): windows of one sample make no image, give two or more samples of each "
+        "X has 120 feature(s) for 120 channel(s): windows of one sample make no series, give two or more samples of each "
         "channel"
     ):
         ImageTransformer(n_channels=120).fit(rows)
