@@ -5,13 +5,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from distill.config import Run
+    from distill.estimator import DistilledClassifier
     from distill.models import build_model
     from distill.progress import Plain
     from distill.runner import Result, run
 
-_HOME = {"Plain": "progress", "Result": "runner", "Run": "config", "build_model": "models", "run": "runner"}
+_HOME = {
+    "DistilledClassifier": "estimator",
+    "Plain": "progress",
+    "Result": "runner",
+    "Run": "config",
+    "build_model": "models",
+    "run": "runner",
+}
 
-__all__ = ["Plain", "Result", "Run", "build_model", "run"]
+__all__ = ["DistilledClassifier", "Plain", "Result", "Run", "build_model", "run"]
 
 
 def __getattr__(name: str) -> Any:
