@@ -46,8 +46,7 @@ def run(
     progress: Progress = Terminal(console) if console.is_terminal else Plain(sys.stdout)
     windows = load_and_tell(config.data, config.read, progress.say)
     plan = Plan(config, windows, out)
-    if not config.select:  # else the folder holds the run that was chosen, and it is looked at once that is known
-        check_folder(plan)
+    check_folder(plan)
     _tell(plan, progress)
     progress.say(f"On {describe(plan.device)} in {plan.precision}; run directory {plan.folder}")
     if plan.device.type == "cpu":
@@ -111,7 +110,8 @@ def _tell(plan: Plan, progress: Progress) -> None:
     absent = absent_classes(plan.windows, np.concatenate([split.evaluation for split in plan.splits]))
     if absent:
         progress.say(f"No window of the {plan.run.evaluate} part is of class {', '.join(absent)}")
-    progress.say(f"Teachers: {', '.join(f'{t.name} (weight {t.weight:.4g})' for t in plan.teachers)}")
+    by = "" if plan.run.weighing == "fixed" else f"by {plan.run.weighing}"
+    progress.say(f"Teachers: {', '.join(f'{t.name} (weight {by or round(t.weight, 4)})' for t in plan.teachers)}")
     progress.say(f"Loss of the student: {plan.run.formula()}")
     if plan.run.select:
         from distill.selection import candidates
@@ -119,11 +119,11 @@ def _tell(plan: Plan, progress: Progress) -> None:
         tried = candidates(plan.run)
         progress.say(f"To choose on validation subjects: {len(tried)} candidates ({'; '.join(c.name for c in tried)})")
     if plan.run.protocol == "lab":
-        progress.say("Protocol lab: the epoch is chosen on the test part itself, so that every number is optimistic")
-    if plan.run.label_smoothing:
+        part = plan.run.evaluate
+        progress.say(f"Protocol lab: the epoch is chosen on the {part} part itself, so that every number is optimistic")
+    if plan.smoothed:
         progress.say(
-            f"Label smoothing {plan.run.label_smoothing:g} trains the teachers too, and a smoothed teacher distils worse "
-            "(arXiv:1906.02629)"
+            f"Trained with label smoothing, which makes a teacher distil worse (arXiv:1906.02629): {', '.join(plan.smoothed)}"
         )
     first = plan.windows.select(plan.splits[0].train)
     for view in dict.fromkeys(t.view for t in plan.teachers):

@@ -72,7 +72,7 @@ class Run:
     """Data set of the catalogue (basic-motions, hapt), or a file or folder of recordings or windows."""
     read: Annotated[ReadOptions, tyro.conf.arg(name="")] = field(default_factory=ReadOptions)
     lambda_: Annotated[float, tyro.conf.arg(name="lambda")] = 0.7
-    """Weight of distillation, 0 (labels only) to 1 (teachers only)."""
+    """Weight of the loss of logits, 0 (labels) to 1 (teachers); losses of features have their own, beta."""
     lambda_to: float | None = None
     """Lambda of the last step, where it moves in a straight line."""
     temperature: float | None = None
@@ -94,17 +94,18 @@ class Run:
     """Scaling of Gramian fields: fixed (physical range by unit: 2 g, 10 rad/s), fixed:g=4, or window (own minimum
     and maximum of each window's axis, which hides gravity and amplitude)."""
     epochs: int = 100
-    """Epochs of every training; the last one counts."""
+    """Epochs of every training; the last one counts, unless patience or protocol lab keeps another."""
     batch_size: int = 64
     """Largest batch."""
     learning_rate: float = 0.05
-    """Rate of the first step; it falls along a half cosine to 0.0001."""
+    """The highest rate; course cosine begins with it and falls along a half cosine to 0.0001 (or stays, if lower)."""
     weight_decay: float = 1e-4
     """Weight decay."""
     optimizer: Optimizer = "sgd"
     """SGD with Nesterov momentum 0.9, or AdamW."""
-    course: Course = "cosine"
-    """How the learning rate goes: cosine, one-cycle, steps (the published course of wearable-KD) or constant."""
+    course: Course = "auto"
+    """How the learning rate goes: cosine (auto, but under protocol lab), one-cycle, steps (the published course of
+    wearable-KD) or constant."""
     warmup_epochs: int = 0
     """Epochs in which the rate rises to where its course begins."""
     label_smoothing: float = 0.0
@@ -134,7 +135,7 @@ class Run:
     alpha, epochs, learning-rate, weight-decay, loss, weighing."""
     protocol: Literal["clean", "lab"] = "clean"
     """clean chooses nothing on the test part. lab reproduces published tables: the epoch that is best on the test part,
-    the step course and the KL divided by the number of classes; its rows are marked optimistic."""
+    the step course and a kd divided by the number of classes; its rows are marked optimistic."""
     evaluate: Part = "test"
     """Part the table is about. Choose settings with validation (subjects inside the training part), then report test."""
     device: Device = "auto"
@@ -278,6 +279,10 @@ class Run:
                 "leave them out, or take weighing fixed"
             )
         logits = [term for term in self.terms() if term.loss.kind == "logits"]
+        if not logits and (self.lambda_ != 0.7 or any(text.startswith("lambda=") for text in self.select)):
+            raise UserError(f"lambda does nothing for loss '{self.loss}', which has no part of logits: leave it out")
+        if self.weighing != "fixed" and len(self.teachers()) == 1:
+            raise UserError(f"weighing {self.weighing} does nothing for one teacher: leave it out or name more")
         for name in ("lambda_to", "temperature", "temperature_to"):
             if getattr(self, name) is not None and not logits:
                 raise UserError(
@@ -298,12 +303,20 @@ class Run:
                     raise UserError(
                         f"{name} has no place in protocol lab, which chooses the epoch on the test part: leave it out"
                     )
-            defaults = type(self).__dataclass_fields__
-            if self.course == defaults["course"].default:
-                object.__setattr__(self, "course", "steps")
-            if self.loss == defaults["loss"].default:
-                object.__setattr__(self, "loss", "kd(reduction=elementmean)")
+            if "reduction" not in self.loss:
+                mended = re.sub(r"(^|\+)(\s*kd)(\((?=[^)]))?", _elementwise, self.loss)
+                object.__setattr__(self, "loss", mended)
+        if self.warm_start and self.patience:
+            raise UserError(
+                "warm-start compares with a control that was trained for as long, and patience makes their lengths differ: "
+                "leave out one of them"
+            )
         if self.select:
+            if any("@" in teacher for teacher in self.teacher):
+                raise UserError(
+                    "select trains on two splits, first without the validation subjects, and a teacher of an earlier run was "
+                    "trained on one: name the teachers without @DIR"
+                )
             if self.folds:
                 raise UserError(
                     "select inside every fold is not done: choose with --select on one split, then give folds"
@@ -313,6 +326,13 @@ class Run:
             from distill.selection import candidates
 
             candidates(self)
+
+    @property
+    def effective_course(self) -> Course:
+        """The course of the learning rate, where `auto` depends on the protocol."""
+        if self.course != "auto":
+            return self.course
+        return "steps" if self.protocol == "lab" else "cosine"
 
     @property
     def is_live(self) -> bool:
@@ -347,10 +367,12 @@ class Run:
                 raise UserError(
                     f"mixed windows have two labels and {needy[0]} needs one: leave out the mixing or {needy[0]}"
                 )
-        views = [teacher.view for teacher in self.teachers()]
+        views = [teacher.view for teacher in self.teachers() if not teacher.source]
         images = [step.name for step in recipe.steps if step.place == "image"]
         if images and all(view == SIGNAL for view in views):
-            raise UserError(f"augmentation {images[0]} changes images, and no teacher looks at any: leave it out")
+            raise UserError(
+                f"augmentation {images[0]} changes images, and no teacher that is trained looks at any: leave it out"
+            )
 
     def formula(self) -> str:
         """Write the loss with its effective numbers."""
@@ -392,15 +414,25 @@ class Run:
         return Path("runs") / f"{slug}-{self.hash(data)[:8]}"
 
 
+def _elementwise(match: re.Match[str]) -> str:
+    """Write the kd of a sum of losses with the mean over classes that published wearable-KD code has."""
+    return f"{match[1]}{match[2]}(reduction=elementmean" + (", " if match[3] else ")")
+
+
 def _course(start: float, end: float | None) -> str:
     return f"{start:.4g}" if end is None else f"({start:.4g} to {end:.4g})"
 
 
 def _parse_teacher(text: str) -> list[_Named]:
     """Split NETWORK, NETWORK:VIEW or NETWORK:VIEW=WEIGHT, the first two perhaps followed by @DIR."""
-    match = re.fullmatch(r"((?:[^=()]|\([^)]*\))*)(=?)(.*)", text, re.DOTALL)
-    name, equals, weight_text = match.groups() if match else (text, "", "")
-    name, at, source = name.partition("@")
+    name, at, source = text.partition("@")
+    if at:  # a folder may have = in its name
+        folder, equals, weight_text = source.rpartition("=")
+        is_weight = bool(equals) and re.fullmatch(r"[-+.\deE]*|nan|inf", weight_text) is not None
+        source, equals, weight_text = (folder, equals, weight_text) if is_weight else (source, "", "")
+    else:
+        match = re.fullmatch(r"((?:[^=()]|\([^)]*\))*)(=?)(.*)", text, re.DOTALL)
+        name, equals, weight_text = match.groups() if match else (text, "", "")
     if at and not source:
         raise UserError(f"teacher '{text}' names no folder after @: give the directory of the run that it comes from")
     network, colon, view = name.partition(":")

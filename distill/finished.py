@@ -51,11 +51,11 @@ def predictions(
     if training.network in RIDGES:
         ridge, record = ridge_of(training)
         return ridge.logits(held_out.values.cpu().numpy()).argmax(1), record
-    model, record = network_of(plan, training, samples)
+    model, record = trained_network(plan, training, samples)
     return predict(model, training.view, held_out.values).argmax(1).numpy(), record
 
 
-def network_of(plan: Plan, training: Training, samples: Samples) -> tuple[nn.Module, dict[str, Any]]:
+def trained_network(plan: Plan, training: Training, samples: Samples) -> tuple[nn.Module, dict[str, Any]]:
     """Load a finished training, and see that its weights are the ones that were written."""
     content, record = _weights(training)
     model = plan.build(training, samples)
@@ -66,7 +66,7 @@ def network_of(plan: Plan, training: Training, samples: Samples) -> tuple[nn.Mod
 def live_teacher(plan: Plan, teacher: Teacher, student: Training, samples: Samples) -> Speaker:
     """Return a teacher that is run in every step, for losses that compare more than logits."""
     training = plan.teacher_training(teacher, student.split, student.seed)
-    model, _ = network_of(plan, training, samples)
+    model, _ = trained_network(plan, training, samples)
     return live(model, training.view)
 
 
@@ -75,7 +75,7 @@ def cached_teacher(plan: Plan, teacher: Teacher, student: Training, samples: Sam
     training = plan.teacher_training(teacher, student.split, student.seed)
     if training.network in RIDGES:
         return cached(torch.from_numpy(ridge_of(training)[0].training_logits).to(samples.values.device))
-    model, record = network_of(plan, training, samples)
+    model, record = trained_network(plan, training, samples)
     path = plan.logits_path(teacher, student.split, student.seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     logits = cached_logits(path, model, record["weights_sha256"], training.view, samples.values, samples.ids)

@@ -15,11 +15,12 @@ import torch
 from torch import nn
 
 import tsimage
-from distill.assembly import augmenter_of, network_of, schedule_of
+from distill.assembly import augmenter_of, network_of, schedule_of, teaching_of
 from distill.augment import Augmenter
 from distill.config import RIDGES, Run, Teacher
 from distill.device import choose_device, choose_precision, describe
 from distill.splits import Split, certificate, cross_validation, split_windows, with_stopping
+from distill.teaching import live
 from distill.train import Samples, Schedule, train
 from distill.views import SIGNAL, View
 from tsimage import atomic
@@ -79,8 +80,8 @@ class Plan:
         For anything wrong in the data or impossible in the run.
     """
 
-    def __init__(self, run: Run, windows: Windows, folder: Path | None = None) -> None:
-        self.run, self.windows = run, windows
+    def __init__(self, run: Run, windows: Windows, folder: Path | None = None, asked: Run | None = None) -> None:
+        self.run, self.windows, self.asked = run, windows, asked or run
         self._views: dict[tuple[str, str], View] = {}
         if len(self.windows.class_names) < 2:
             raise UserError(
@@ -108,12 +109,44 @@ class Plan:
         if fewest < 2:
             raise UserError(f"{self.windows.name}: {fewest} window is left to train: at least 2 are needed")
         self.teachers: tuple[Teacher, ...] = run.teachers()
+        self.sources = {t.source: read_source(t) for t in self.teachers if t.source}
         self.taken = {t.name: check_source(self, t) for t in self.teachers if t.source}
         for teacher in self.teachers:
             imager = run.imager(teacher.view)
             if imager is not None:
                 imager.check(self.windows.length, self.windows.units)
         self.schedule = schedule_of(run)
+        self.check_losses()
+
+    def check_losses(self) -> None:
+        """See on untrained networks and two windows that teachers show what the losses compare.
+
+        Raises
+        ------
+        UserError
+            If one does not.
+        """
+        if all(term.loss.needs == "logits" for term in self.run.terms()):
+            return
+        split = self.splits[0]
+        few = self.samples(split.train[:2])
+        student = self.student_training("student", split, self.run.seeds[0])
+        speakers = []
+        for teacher in self.teachers:
+            training = self.teacher_training(teacher, split, self.run.seeds[0])
+            speakers.append(live(self.build(training, few), training.view))
+        index = torch.arange(len(few.ids), device=self.device)
+        teaching_of(self.run, speakers).ready(self.build(student, few), student.view, index, few.values)
+
+    @property
+    def smoothed(self) -> list[str]:
+        """Names of the teachers that were or will be trained with label smoothing."""
+        return [
+            t.name
+            for t in self.teachers
+            if (self.sources[t.source]["run"]["label_smoothing"] if t.source else self.run.label_smoothing)
+            and t.network not in RIDGES
+        ]
 
     def view(self, name: str, split: Split) -> View:
         """Return a view of the windows of this run by name; what images learn, they learn on the training part."""
@@ -126,16 +159,21 @@ class Plan:
 
     def teacher_training(self, teacher: Teacher, split: Split, seed: int) -> Training:
         """Return the training of a teacher that a seed's student learns from."""
-        seed = self.run.seeds[0] if self.run.shared_teachers else seed
-        run = Path(teacher.source) if teacher.source else self.folder
-        parent = "shared" if (run / "shared").exists() or self.run.shared_teachers else f"seed-{seed}"
+        run, folder = self.run.to_json(), self.folder
+        if teacher.source:
+            run, folder = self.sources[teacher.source]["run"], Path(teacher.source)
+        if run["shared_teachers"]:
+            seed = run["seeds"][0]
+        elif self.run.shared_teachers:
+            seed = self.run.seeds[0]
+        parent = "shared" if run["shared_teachers"] else f"seed-{seed}"
         return Training(
             role="teacher",
             network=teacher.network,
             view=self.view(teacher.view, split),
             split=split,
             seed=seed,
-            folder=self._fold_folder(run, split) / parent / f"teacher-{teacher.network}-{teacher.view}",
+            folder=self._fold_folder(folder, split) / parent / f"teacher-{teacher.network}-{teacher.view}",
         )
 
     def logits_path(self, teacher: Teacher, split: Split, seed: int) -> Path:
@@ -197,7 +235,7 @@ class Plan:
     def describe(self) -> dict[str, Any]:
         """Return the content of `run.json`."""
         return {
-            "run": self.run.to_json(),
+            "run": self.run.to_json() | {"select": list(self.asked.select)},
             "data": {
                 "name": self.windows.name,
                 "summary": str(self.windows),
@@ -206,7 +244,9 @@ class Plan:
                 "classes": list(self.windows.class_names),
                 "rows": None if self.windows.read_report is None else self.windows.read_report.as_dict(),
             },
-            "teachers": {t.name: t.weight for t in self.teachers},
+            "teachers": {
+                t.name: t.weight if self.run.weighing == "fixed" else self.run.weighing for t in self.teachers
+            },
             "taken": self.taken,
             "formula": self.run.formula(),
             "split": self.split_record(),
@@ -234,6 +274,28 @@ class Plan:
         }
 
 
+def _of_source(teacher: Teacher) -> str:
+    return f"teacher {teacher.network}:{teacher.view} of '{Path(teacher.source)}'"
+
+
+def read_source(teacher: Teacher) -> dict[str, Any]:
+    """Return the `run.json` of the earlier run that a teacher comes from.
+
+    Raises
+    ------
+    UserError
+        If there is none, or one that this version did not write.
+    """
+    path = Path(teacher.source) / "run.json"
+    if not path.exists():
+        raise UserError(f"{_of_source(teacher)}: there is no run in this folder: give a run directory of distill")
+    content = atomic.read_json(path)
+    known = {"shared_teachers", "seeds", "protocol", "label_smoothing"}
+    if not isinstance(content, dict) or not isinstance(content.get("run"), dict) or not known <= content["run"].keys():
+        raise UserError(f"{_of_source(teacher)}: '{path}' describes no run of this version: train it anew")
+    return content
+
+
 def check_source(plan: Plan, teacher: Teacher) -> dict[str, str]:
     """See that a teacher from an earlier run fits this one; returns the sha256 of its weights, by training.
 
@@ -242,14 +304,12 @@ def check_source(plan: Plan, teacher: Teacher) -> dict[str, str]:
     UserError
         If it was trained on other data, classes, images or another split, or is not there for a seed.
     """
-    folder = Path(teacher.source)
-    name = f"teacher {teacher.network}:{teacher.view} of '{folder}'"
-    if not (folder / "run.json").exists():
-        raise UserError(f"{name}: there is no run in this folder: give a run directory of distill")
-    before = atomic.read_json(folder / "run.json")
+    folder, name = Path(teacher.source), _of_source(teacher)
+    before = plan.sources[teacher.source]
     try:
         run, data, parts = before["run"], before["data"], before["split"]["parts"]
         compared = [
+            ("protocol", run["protocol"], plan.run.protocol),
             ("data", data["name"], plan.windows.name),
             ("classes", data["classes"], list(plan.windows.class_names)),
             ("windows", data["windows_sha256"], plan.fingerprint),
@@ -275,7 +335,12 @@ def check_source(plan: Plan, teacher: Teacher) -> dict[str, str]:
                     "seeds, or train it here"
                 )
             key = training.folder.relative_to(folder).as_posix()
-            taken[key] = atomic.read_json(training.folder / "training.json")["weights_sha256"]
+            try:
+                taken[key] = atomic.read_json(training.folder / "training.json")["weights_sha256"]
+            except (KeyError, TypeError) as error:
+                raise UserError(
+                    f"{name}: '{training.folder / 'training.json'}' describes no training: train it anew"
+                ) from error
     return taken
 
 
@@ -289,9 +354,9 @@ def estimate(plan: Plan, steps: int = 3) -> list[tuple[Training, float]]:
     that tells nothing."""
     samples = plan.samples(plan.splits[0].train)
     per_epoch = -(-len(samples.ids) // plan.schedule.batch_size)
-    seconds: dict[tuple[str, str], float] = {}
+    seconds: dict[tuple[str, str, bool], float] = {}
     for training in plan.trainings():
-        key = (training.network, training.view.name)
+        key = (training.network, training.view.name, training.role == "student" and plan.run.is_live)
         if key in seconds or training.is_done:
             continue
         if training.network in RIDGES:
@@ -300,18 +365,26 @@ def estimate(plan: Plan, steps: int = 3) -> list[tuple[Training, float]]:
         size = min(len(samples.ids), plan.schedule.batch_size)
         few = Samples(values=samples.values[:size], labels=samples.labels[:size], ids=samples.ids[:size])
         times: list[float] = []
+        lesson = None
+        if key[-1]:
+            looking = [plan.teacher_training(teacher, training.split, training.seed) for teacher in plan.teachers]
+            lesson = teaching_of(plan.run, [live(plan.build(one, samples), one.view) for one in looking])
         train(
             plan.build(training, samples),
             training.view,
             few,
             Schedule(epochs=1 + steps, batch_size=size, learning_rate=plan.schedule.learning_rate),
             seed=training.seed,
+            teaching=lesson,
+            augmenter=plan.augmenter(samples, training.seed),
             precision=plan.precision,
             on_epoch=lambda _, times=times: times.append(time.monotonic()),  # type: ignore[misc]
         )
         seconds[key] = float(np.median(np.diff(times)))
     epochs = per_epoch * plan.schedule.epochs
-    return [(t, 0.0 if t.is_done else seconds[t.network, t.view.name] * epochs) for t in plan.trainings()]
+    live_student = {"student": plan.run.is_live}
+    keys = [(t, (t.network, t.view.name, live_student.get(t.role, False))) for t in plan.trainings()]
+    return [(t, 0.0 if t.is_done else seconds[key] * epochs) for t, key in keys]
 
 
 @cache

@@ -7,7 +7,8 @@ from typing import Literal, get_args
 
 from tsimage.errors import UserError, unknown
 
-Course = Literal["cosine", "one-cycle", "steps", "constant"]
+Course = Literal["auto", "cosine", "one-cycle", "steps", "constant"]
+"""`auto` is cosine, and steps under protocol lab."""
 
 _STEPS = ((1 / 18, 1.0), (1 / 3, 1 / 5), (2 / 3, 1 / 50), (1.0, 1 / 500))
 _RISE, _START, _END = 0.3, 1 / 25, 1e-4 / 25
@@ -32,8 +33,8 @@ def learning_rate(
         Of the whole training.
     peak : float
         The highest rate.
-    course : {"cosine", "one-cycle", "steps", "constant"}
-        `cosine` falls from `peak` to `final` along half a cosine (arXiv:1608.03983, without restarts). `one-cycle` rises
+    course : {"auto", "cosine", "one-cycle", "steps", "constant"}
+        `cosine`, which `auto` is here, falls from `peak` to `final` along half a cosine (arXiv:1608.03983, without restarts). `one-cycle` rises
         over the first 30 % from a 25th of `peak`, and falls to 4e-6 of it, both along half a cosine
         (arXiv:1708.07120, in the form of torch's OneCycleLR). `steps` is the published course of wearable-KD: `peak` for an
         18th of the training, a 5th of it until a third, a 50th until two thirds, then a 500th (0.05, 0.01, 0.001, 0.0001).
@@ -56,7 +57,7 @@ def learning_rate(
         return peak
     if course == "steps":
         return peak * next(share for end, share in _STEPS if step < end * steps)
-    if course == "cosine":
+    if course in ("cosine", "auto"):
         return _half_cosine(peak, final, step / max(1, steps - 1))
     top = _RISE * steps - 1
     if step <= top:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,14 +26,14 @@ from safetensors.torch import save as save_tensors
 from distill.assembly import teaching_of
 from distill.config import RIDGES, Run
 from distill.evaluate import metrics
-from distill.finished import cached_teacher, live_teacher, network_of, predictions
+from distill.finished import cached_teacher, live_teacher, predictions, trained_network
 from distill.plan import Plan, Training
 from distill.progress import Progress, describe_epoch
 from distill.rocket import RidgeTeacher
-from distill.selection import Candidate, best, candidates, share, with_values
+from distill.selection import SCORE, Candidate, best, candidates, parse_select, share, with_values
 from distill.splits import absent_classes, groups_of
 from distill.table import format_table, table
-from distill.train import Samples, random_seed, train
+from distill.train import DivergenceError, Samples, random_seed, train
 from tsimage import atomic
 from tsimage.datasets import load
 from tsimage.errors import UserError
@@ -101,7 +102,8 @@ def execute(plan: Plan, progress: Progress) -> Result:
     """Do what is missing of a plan: choose what is to be selected, train, evaluate at the end, write the result."""
     if not plan.run.select:
         return _execute(plan, progress)
-    tried: list[tuple[Candidate, float]] = []
+    check_folder(plan)
+    tried: list[tuple[Candidate, float | None]] = []
     first: Plan | None = None
     everyone = candidates(plan.run)
     for number, candidate in enumerate(everyone, start=1):
@@ -109,14 +111,19 @@ def execute(plan: Plan, progress: Progress) -> Result:
         trial = Plan(candidate.run, plan.windows, plan.folder / "select" / str(number))
         donor = trial.folder if first is None else first.folder
         begin = partial(share, candidate, trial.folder, everyone[0], donor)
-        accuracy = float(_execute(trial, progress, begin=begin).table()["mean"].iloc[-1])
+        first = first or trial
+        try:
+            accuracy = float(_execute(trial, progress, begin=begin).table()["mean"].iloc[-1])
+        except DivergenceError as error:
+            progress.say(f"{candidate.name}: failed, {error}")
+            tried.append((candidate, None))
+            continue
         progress.say(f"{candidate.name}: accuracy {accuracy:.2f} on validation subjects")
         tried.append((candidate, accuracy))
-        first = first or trial
     chosen = best(tried)
     progress.say(f"Chosen: {chosen.name}. Now on the whole training part; the test part is opened once.")
-    final = Plan(with_values(plan.run, chosen.values), plan.windows, plan.folder)
-    return _execute(final, progress, tried=[c.values | {"validation_accuracy": accuracy} for c, accuracy in tried])
+    final = Plan(with_values(plan.run, chosen.values), plan.windows, plan.folder, asked=plan.run)
+    return _execute(final, progress, tried=[c.values | {SCORE: accuracy} for c, accuracy in tried])
 
 
 def _execute(
@@ -137,7 +144,10 @@ def _execute(
     plan.folder.mkdir(parents=True, exist_ok=True)
     with _alone(plan.folder):
         for left_over in plan.folder.rglob(".*.partial"):  # of a process that was killed while it wrote
-            left_over.unlink()
+            if left_over.is_dir():  # a training that was being copied
+                shutil.rmtree(left_over)
+            else:
+                left_over.unlink()
         if not (plan.folder / "run.json").exists():
             atomic.write_json(plan.folder / "run.json", plan.describe())
         if begin is not None:
@@ -183,15 +193,16 @@ def check_folder(plan: Plan) -> None:
             raise UserError(f"'{plan.folder}' is not empty and holds no run: choose another folder")
         return
     before, now = atomic.read_json(path), plan.describe()
+    chosen = set(parse_select(plan.run.select))  # what the folder holds of these was chosen
     try:
         compared = (
-            ("options", before["run"], now["run"]),
+            ("options", _without(before["run"], chosen), _without(now["run"], chosen)),
             ("data", before["data"]["windows_sha256"], now["data"]["windows_sha256"]),
             ("split", before["split"]["parts"], now["split"]["parts"]),
             ("teachers", before["taken"], now["taken"]),
         )
         environment = before["environment"]
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"'{path}' describes no run of distill: {mend}") from error
     for what, then, wanted in compared:
         if then != wanted:
@@ -208,8 +219,14 @@ def check_folder(plan: Plan) -> None:
             )
 
 
+def _without(options: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name not in names}
+
+
 def _is_ours(entry: Path) -> bool:
-    return entry.name in (LOCK, "select") or (entry.name.startswith(".run.json.") and entry.suffix == ".partial")
+    if entry.name == "select":  # the candidates of a selection that was broken off
+        return (entry / "1" / "run.json").exists()
+    return entry.name == LOCK or (entry.name.startswith(".run.json.") and entry.suffix == ".partial")
 
 
 @contextmanager
@@ -266,7 +283,7 @@ def _train(plan: Plan, training: Training, samples: Samples, title: str, progres
     model, seed = plan.build(training, samples), training.seed
     if plan.run.warm_start and training.role in ("control", "student"):
         scratch = plan.student_training("scratch", training.split, training.seed)
-        model.load_state_dict(network_of(plan, scratch, samples)[0].state_dict())
+        model.load_state_dict(trained_network(plan, scratch, samples)[0].state_dict())
         seed = random_seed(seed, "warm start")  # another order of the batches than that which led there
     teaching, stopping, schedule = None, None, plan.schedule
     if training.split.stopping is not None:
@@ -283,6 +300,7 @@ def _train(plan: Plan, training: Training, samples: Samples, title: str, progres
     with (training.folder / "history.jsonl").open("w", encoding="utf-8") as history:
 
         def on_epoch(epoch: dict[str, float]) -> None:
+            row.clear()
             row.update(epoch)
             history.write(json.dumps(epoch) + "\n")
             history.flush()
@@ -310,7 +328,8 @@ def _train(plan: Plan, training: Training, samples: Samples, title: str, progres
 
 def _evaluate(plan: Plan) -> dict[str, Any]:
     """Look at the evaluation part for the first time, with every model of the run; folds are put together."""
-    weights = {(t.network, t.view): t.weight for t in plan.teachers}
+    fixed = plan.run.weighing == "fixed"
+    weights = {(t.network, t.view): t.weight if fixed else None for t in plan.teachers}
     entries: dict[tuple[str, str, str], dict[str, Any]] = {}
     predicted: dict[tuple[tuple[str, str, str], int], list[np.ndarray]] = {}
     split = samples = held_out = None
@@ -357,6 +376,7 @@ def _evaluate(plan: Plan) -> dict[str, Any]:
         "formula": plan.run.formula(),
         "protocol": plan.run.protocol,
         "patience": plan.run.patience,
+        "ema": plan.run.ema,
         "split": {"basis": plan.splits[0].basis, "absent_classes": absent_classes(plan.windows, index)},
         "shared_teachers": plan.run.shared_teachers,
         "models": sorted(entries.values(), key=lambda m: order[m["role"]]),

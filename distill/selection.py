@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ CHOSEN = {
     "weighing": str,
 }
 """What may be chosen, and the type of its values."""
+SCORE = "validation_accuracy"
 _OF_STUDENT_ALONE = {"lambda", "temperature", "alpha", "loss", "weighing"}
 
 
@@ -62,7 +64,7 @@ def parse_select(select: Sequence[str]) -> dict[str, list[Any]]:
         if name in found:
             raise UserError(f"select names {name} twice: give all its values at once")
         try:
-            made = [CHOSEN[name](value.strip()) for value in values.split(",")]
+            made = [CHOSEN[name](value.strip()) for value in re.split(r",(?![^()]*\))", values)]
         except ValueError:
             made = []
         if len(set(made)) < 2 or len(set(made)) < len(made):
@@ -111,6 +113,28 @@ def share(candidate: Candidate, folder: Path, first: Candidate, first_folder: Pa
             partial.rename(target)
 
 
-def best(tried: Sequence[tuple[Candidate, float]]) -> Candidate:
-    """Return the candidate with the highest accuracy; of equals the first."""
-    return max(tried, key=lambda pair: pair[1])[0]
+def best(tried: Sequence[tuple[Candidate, float | None]]) -> Candidate:
+    """Return the candidate with the highest accuracy; of equals the first, and never one that failed (None).
+
+    Raises
+    ------
+    UserError
+        If all failed.
+    """
+    done = [(candidate, accuracy) for candidate, accuracy in tried if accuracy is not None]
+    if not done:
+        raise UserError(
+            f"none of the {len(tried)} candidates could be trained: lower the learning-rate or give other values"
+        )
+    return max(done, key=lambda pair: pair[1])[0]
+
+
+def described(tried: Sequence[dict[str, Any]]) -> tuple[str, str]:
+    """Return in words what was chosen, and how every candidate did, from the `candidates` of a result."""
+
+    def named(candidate: dict[str, Any]) -> str:
+        return ", ".join(f"{name} {value}" for name, value in candidate.items() if name != SCORE)
+
+    done = [candidate for candidate in tried if candidate[SCORE] is not None]
+    scores = [f"{named(c)}: " + ("failed" if c[SCORE] is None else f"{c[SCORE]:.2f}") for c in tried]
+    return named(max(done, key=lambda c: c[SCORE])), "; ".join(scores)

@@ -238,7 +238,8 @@ def certificate(windows: Windows, split: Split) -> dict[str, Any]:
             "recordings": len(set(windows.recordings[index].tolist()) - {""}),
             "ids_sha256": ids_hash(windows.ids[index]),
         }
-    shared = sorted(set(parts["train"]["subjects"]) & set(parts[split.part]["subjects"]))
+    learnt_from = {who for name in parts if name != split.part for who in parts[name]["subjects"]}
+    shared = sorted(learnt_from & set(parts[split.part]["subjects"]))
     recordings_known = (windows.recordings != "").all()
     if recordings_known:
         _check_raw_samples(windows, split)
@@ -251,8 +252,9 @@ def certificate(windows: Windows, split: Split) -> dict[str, Any]:
 
 
 def _check_raw_samples(windows: Windows, split: Split) -> None:
-    for recording in np.intersect1d(windows.recordings[split.train], windows.recordings[split.evaluation]):
-        train = split.train[windows.recordings[split.train] == recording]
+    learnt = split.train if split.stopping is None else np.concatenate([split.train, split.stopping])
+    for recording in np.intersect1d(windows.recordings[learnt], windows.recordings[split.evaluation]):
+        train = learnt[windows.recordings[learnt] == recording]
         other = split.evaluation[windows.recordings[split.evaluation] == recording]
         overlap = (windows.start[train][:, None] < windows.stop[other]) & (
             windows.start[other] < windows.stop[train][:, None]

@@ -13,6 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
+from distill.selection import described
+from tsimage.errors import unknown
+
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "subject_accuracy")
 MIN_N = 3
 """Below this many values no deviation and no interval is given."""
 
@@ -52,15 +56,17 @@ def table(result: dict[str, Any], metric: str = "accuracy") -> pd.DataFrame:
         `difference_ci95`: to the student from scratch, or with a warm start to the control that was trained as long, paired
         by seed. Accuracies are in percent.
     """
+    if metric not in METRICS:
+        raise unknown("metric", metric, METRICS)
     rows = []
     by_role = {m["role"]: m for m in result["models"]}
     scratch = by_role.get("control", by_role["scratch"])
     for model in result["models"]:
-        values = {seed: 100 * scores[metric] for seed, scores in model["seeds"].items()}
+        values = {seed: _percent(scores[metric]) for seed, scores in model["seeds"].items()}
         row = {key: model[key] for key in ("role", "network", "view", "weight", "parameters")}
         row |= spread(list(values.values())) | {"seeds": values}
         if model["role"] == "student":
-            paired = spread([values[seed] - 100 * scratch["seeds"][seed][metric] for seed in values])
+            paired = spread([values[seed] - _percent(scratch["seeds"][seed][metric]) for seed in values])
             row |= {
                 "difference": paired["mean"],
                 "difference_sd": paired["sd"],
@@ -74,7 +80,8 @@ def format_table(result: dict[str, Any]) -> str:
     """Write the table as text, with the formula of the loss and what +- means."""
     frame = table(result)
     f1 = table(result, "macro_f1")
-    people = table(result, "subject_accuracy") if result.get("folds") and result["subjects"] else None
+    known = all(scores.get("subject_accuracy") is not None for m in result["models"] for scores in m["seeds"].values())
+    people = table(result, "subject_accuracy") if result.get("folds") and known else None
     title = (
         f"{result['data']}: accuracy in % on the {result['part']} part ({result['windows'][result['part']]:,} windows)"
     )
@@ -102,7 +109,11 @@ def format_table(result: dict[str, Any]) -> str:
             lines.append(f"Distilled minus {baseline}, paired by seed: {difference}")
         grid.add_row(
             titles[row["role"]].format(row["network"], row["view"]) + (" (optimistic)" if optimistic else ""),
-            f"{row['weight']:.2f}" if row["role"] == "teacher" else "",
+            ""
+            if row["role"] != "teacher"
+            else "varies"
+            if row["weight"] is None or np.isnan(row["weight"])
+            else f"{row['weight']:.2f}",
             f"{row['parameters']:,}",
             _plus_minus(row["mean"], row["sd"]),
             str(row["n"]),
@@ -117,10 +128,12 @@ def format_table(result: dict[str, Any]) -> str:
         f"Optimistic: of every training the epoch that is best on the {result['part']} part itself counts (protocol lab), as in "
         "published tables."
         if optimistic
-        else "The epoch that is best on validation subjects counts."
+        else "The epoch that is best on a part held out of the training part counts."
         if result.get("patience")
         else "The last epoch counts."
     )
+    if result.get("ema"):
+        epoch += f" Weights are running means (EMA {result['ema']:g})."
     lines += [
         f"+- is the sample standard deviation (ddof 1) over seeds {seeds}; none below n = {MIN_N}. {epoch}",
         f"Loss of the student: {result['formula']}",
@@ -132,13 +145,7 @@ def format_table(result: dict[str, Any]) -> str:
             f"{result['subjects']} people alike (macro)."
         )
     if result.get("candidates"):
-        best = max(result["candidates"], key=lambda c: c["validation_accuracy"])
-        tried = "; ".join(
-            ", ".join(f"{k} {v}" for k, v in c.items() if k != "validation_accuracy")
-            + f": {c['validation_accuracy']:.2f}"
-            for c in result["candidates"]
-        )
-        chosen = ", ".join(f"{k} {v}" for k, v in best.items() if k != "validation_accuracy")
+        chosen, tried = described(result["candidates"])
         lines.append(
             f"Chosen on validation subjects: {chosen} (accuracies there {tried}); then the test part was opened once."
         )
@@ -150,6 +157,11 @@ def format_table(result: dict[str, Any]) -> str:
     if result["part"] == "validation":
         lines.append("This is the validation part, for choosing settings: report the test part (--evaluate test).")
     return "\n".join([*(line.rstrip() for line in text.getvalue().rstrip().splitlines()), "", *lines])
+
+
+def _percent(share: float | None) -> float:
+    """Return a share in percent; NaN where it is not known."""
+    return float("nan") if share is None else 100 * share
 
 
 def _plus_minus(mean: float, sd: float, sign: bool = False) -> str:

@@ -29,6 +29,10 @@ LOGGED_EPOCHS = 10
 """Gradient norms of the parts of the loss are taken in the first and the last epoch, and once in so many."""
 
 
+class DivergenceError(UserError):
+    """A training whose loss or weights are no longer finite."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
     """How long, how fast, and by which habits a network is trained.
@@ -160,7 +164,7 @@ def train(
 
     Raises
     ------
-    UserError
+    DivergenceError
         When the loss is no longer finite, with epoch, step and window ids, or a weight at the end.
     """
     device = samples.values.device
@@ -234,12 +238,16 @@ def train(
                     targets=targets,
                 )
             if not math.isfinite(parts["loss"].item()):
-                said = [("the samples", values), ("the student's logits", student.logits)]
-                if teaching is not None:
-                    heard = zip(teaching.names, teaching.teachers, strict=True)
-                    said += [(f"the logits of teacher {name}", speak(index, values).logits) for name, speak in heard]
+                said = [("the samples", values), ("the images", inputs)]
+                for name, speak in [] if teaching is None else zip(teaching.names, teaching.teachers, strict=True):
+                    heard = speak(index, values)
+                    said += [(f"the logits of teacher {name}", heard.logits)]
+                    said += [(f"the feature maps of teacher {name}", m) for m in heard.maps]
+                    if heard.embedding is not None:
+                        said.append((f"the embedding of teacher {name}", heard.embedding))
+                said.append(("the student's logits", student.logits))
                 where = f"training of view '{view.name}' stopped at epoch {epoch}, step {step + 1}"
-                raise UserError(f"{where}: {_not_finite(said, parts, samples.ids[batch])}")
+                raise DivergenceError(f"{where}: {_not_finite(said, parts, samples.ids[batch])}")
             if not row and teaching is not None and (epoch in (1, schedule.epochs) or epoch % LOGGED_EPOCHS == 0):
                 with repeatable():
                     norms = gradient_norms(parts, weights, model)
@@ -272,7 +280,7 @@ def train(
         model.load_state_dict(mean.module.state_dict())
     broken = [name for name, tensor in model.state_dict().items() if not bool(torch.isfinite(tensor).all())]
     if broken:
-        raise UserError(
+        raise DivergenceError(
             f"training of view '{view.name}' ended with weights that are not finite ({', '.join(broken[:3])}): "
             "lower the learning rate"
         )

@@ -300,7 +300,7 @@ def test_impossible_protocols_are_refused(says, options, error):
 def test_the_lab_protocol_takes_the_best_test_epoch_and_says_so(people, tmp_path):
     own = replace(people, split=np.where(people.subjects == "ann", "test", "train"))
     lab = distill.Run(**QUICK | {"epochs": 4}, protocol="lab")
-    assert (lab.course, lab.loss) == ("steps", "kd(reduction=elementmean)")
+    assert (lab.effective_course, lab.loss) == ("steps", "kd(reduction=elementmean)")
     result = distill.run(lab, windows=own, folder=tmp_path / "run")
     for model in result.content["models"]:
         label = {"teacher": f"teacher-{model['network']}-{model['view']}"}.get(

@@ -59,7 +59,9 @@ def test_annealing_goes_from_end_to_end():
 
 def test_errors_say_what_is_allowed(says):
     check_course("steps", 10, 9)
-    with says("unknown learning-rate course 'cosin': did you mean 'cosine'? Valid: cosine, one-cycle, steps, constant"):
+    with says(
+        "unknown learning-rate course 'cosin': did you mean 'cosine'? Valid: auto, cosine, one-cycle, steps, constant"
+    ):
         check_course("cosin", 10, 0)
     with says("warmup-epochs 10 are not allowed: from 0 to less than the 10 epochs"):
         check_course("cosine", 10, 10)

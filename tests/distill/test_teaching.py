@@ -329,7 +329,7 @@ def test_the_formula_says_what_is_added(options, formula):
         ),
         (
             {"augment": "erasing", "teacher": ("wrn16-1:signal",)},
-            "augmentation erasing changes images, and no teacher looks at any: leave it out",
+            "augmentation erasing changes images, and no teacher that is trained looks at any: leave it out",
         ),
         ({"ema": 1.0}, "ema 1.0 is not allowed: from 0 to less than 1"),
         ({"label_smoothing": -0.1}, "label-smoothing -0.1 is not allowed: from 0 to less than 1"),

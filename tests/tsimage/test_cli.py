@@ -150,6 +150,7 @@ from tsimage import chunks, cli
 from tsimage.imager import Imager
 
 chunks.CHUNK_BYTES = 30 * 6 * 8 * 8 * 4
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started the tests with it ignored
 stop, count, paint = int(sys.argv.pop(1)), [0], Imager.__call__
 
 def painting(*args, **kwargs):
