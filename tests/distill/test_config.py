@@ -3,6 +3,7 @@ import json
 import pytest
 
 from distill import Run
+from distill.selection import parse_select
 from distill.views import check_view
 from tsimage import ReadOptions
 from tsimage.errors import UserError
@@ -203,3 +204,39 @@ def test_options_that_do_nothing_are_refused(options, message):
 
 def test_one_teacher_may_be_a_string():
     assert Run(teacher="wrn16-1").teachers() == Run(teacher=("wrn16-1",)).teachers()
+
+
+@pytest.mark.parametrize(
+    ("loss", "lab"),
+    [
+        ("kd", "kd(reduction=elementmean)"),
+        ("kd(temperature=2)", "kd(reduction=elementmean, temperature=2)"),
+        ("kd+sp(beta=3)", "kd(reduction=elementmean)+sp(beta=3)"),
+        ("sp+kd", "sp+kd(reduction=elementmean)"),
+        ("kd(reduction=batchmean)", "kd(reduction=batchmean)"),
+        ("dkd", "dkd"),
+    ],
+)
+def test_protocol_lab_divides_kd_by_the_classes_unless_told_otherwise(loss, lab):
+    assert Run(loss=loss, protocol="lab").loss == lab
+    assert Run(loss=lab, protocol="lab").loss == lab
+
+
+def test_a_course_that_is_given_is_kept():
+    assert Run(protocol="lab").effective_course == "steps"
+    assert Run(protocol="lab", course="cosine").effective_course == "cosine"
+    assert Run().effective_course == "cosine"
+
+
+@pytest.mark.parametrize(
+    ("text", "source", "weight"),
+    [("wrn16-1:gasf@a/b=c", "a/b=c", None), ("wrn16-1:gasf@a=0.5", "a", 0.5), ("wrn16-1:gasf@a=b=0.5", "a=b", 0.5)],
+)
+def test_a_folder_of_teachers_may_have_an_equals_sign(text, source, weight):
+    given = (text,) if weight is None else (text, "wrn16-1:signal=0.5")
+    teacher = Run(teacher=given).teachers()[0]
+    assert (teacher.source, teacher.weight) == (source, weight or 1.0)
+
+
+def test_values_of_select_may_have_commas_in_brackets():
+    assert parse_select(["loss=kd,kd+sp(beta=7, merge=raw)"]) == {"loss": ["kd", "kd+sp(beta=7, merge=raw)"]}

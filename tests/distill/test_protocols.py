@@ -6,11 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import distill
+from distill.assembly import teaching_of
 from distill.finished import ridge_of
 from distill.plan import Plan
 from distill.rocket import RidgeTeacher
+from distill.train import train
+from tsimage.errors import UserError
 
 QUICK = {
     "teacher": ("wrn10-1",),
@@ -289,6 +293,13 @@ def test_epochs_are_selected_with_teachers_of_their_own(people, tmp_path):
          "evaluate validation"),
         ({"protocol": "lab", "patience": 3}, "patience has no place in protocol lab, which chooses the epoch on the test part: "
          "leave it out"),
+        ({"warm_start": True, "patience": 2}, "warm-start compares with a control that was trained for as long, and patience makes "
+         "their lengths differ: leave out one of them"),
+        ({"select": ("lambda=0.1,0.2",), "teacher": "wrn16-1@x"}, "select trains on two splits, first without the validation subjects, "
+         "and a teacher of an earlier run was trained on one: name the teachers without @DIR"),
+        ({"loss": "sp", "lambda_": 0.5}, "lambda does nothing for loss 'sp', which has no part of logits: leave it out"),
+        ({"loss": "sp", "select": ("lambda=0.1,0.2",)}, "lambda does nothing for loss 'sp', which has no part of logits: leave it out"),
+        ({"teacher": "wrn16-1:gasf", "weighing": "aver"}, "weighing aver does nothing for one teacher: leave it out or name more"),
         ({"protocol": "dirty"}, "unknown protocol 'dirty': Valid: clean, lab"),
     ],
 )  # fmt: skip
@@ -359,3 +370,126 @@ def test_random_convolutions_teach_with_logits_of_people_left_out(longer, tmp_pa
 def test_what_random_convolutions_cannot_do_is_refused(says, options, error):
     with says(error):
         distill.Run(**options)
+
+
+def test_an_optimistic_teacher_is_no_teacher_of_a_clean_run(people, tmp_path, says):
+    own = replace(people, split=np.where(people.subjects == "ann", "test", "train"))
+    lab = distill.run(distill.Run(**QUICK, protocol="lab"), windows=own, folder=tmp_path / "lab")
+    run = distill.Run(**QUICK | {"teacher": (f"wrn10-1@{lab.folder}",)})
+    with says(
+        f"teacher wrn10-1:gasf of '{lab.folder}' was trained with other protocol (lab, here clean): take one that was trained "
+        "with these, or train it here"
+    ):
+        distill.run(run, windows=own, folder=tmp_path / "clean")
+
+
+def test_windows_that_decide_when_to_stop_share_no_sample_with_the_test_part(make_windows):
+    """One recording whose windows overlap: half of it tests, and people of the other half may stop or train."""
+    people = np.repeat(["ann", "bob", "cem"], 10)
+    windows = make_windows(
+        30,
+        subjects=people,
+        recordings=np.full(30, "r"),
+        start=np.arange(30) * 10,
+        stop=np.arange(30) * 10 + 20,
+        split=np.where(np.arange(30) < 20, "train", "test"),
+    )
+    for patience in (0, 2):
+        with pytest.raises(UserError, match="hold the same raw samples of recording 'r'"):
+            Plan(distill.Run(**QUICK, patience=patience), windows)
+
+
+@pytest.mark.parametrize("weighing", ["fixed", "aver"])
+def test_the_table_shows_the_weights_that_counted(people, tmp_path, weighing):
+    own = replace(people, split=np.where(people.subjects == "ann", "test", "train"))
+    result = distill.run(distill.Run(**QUICK, weighing=weighing), windows=own, folder=tmp_path / "run")
+    rows = [line.split() for line in str(result).splitlines() if line.startswith(" teacher")]
+    assert [row[2] for row in rows] == (["0.30", "0.70"] if weighing == "fixed" else ["varies", "varies"])
+    about = json.loads((result.folder / "run.json").read_text())["teachers"]
+    assert list(about.values()) == ([0.3, 0.7] if weighing == "fixed" else ["aver", "aver"])
+
+
+def test_losses_that_cannot_work_are_refused_before_anything_is_trained(people, tmp_path, says):
+    own = replace(people, split=np.where(people.subjects == "ann", "test", "train"))
+    run = distill.Run(**QUICK, loss="kd+hint(stage=9)")
+    with says("loss 'hint' takes stage 9 and the student has 3: give a stage from 1 to 3"):
+        distill.run(run, windows=own, folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def selecting(people):
+    own = replace(people, split=np.where(people.subjects == "ann", "test", "train"))
+    run = distill.Run(**QUICK, select=("lambda=0.0,1.0",))
+    return lambda folder, **options: distill.run(replace(run, **options), windows=own, folder=folder)
+
+
+def test_a_selection_killed_while_it_copied_continues(selecting, tmp_path):
+    whole = selecting(tmp_path / "whole")
+    half = selecting(tmp_path / "half")
+    (half.folder / "result.json").unlink()
+    second = half.folder / "select" / "2"
+    (second / "result.json").unlink()
+    (second / "seed-0" / "teacher-wrn10-1-gasf").rename(second / "seed-0" / ".teacher-wrn10-1-gasf.partial")
+    assert selecting(half.folder).content == whole.content
+    assert shas(half.folder) == shas(whole.folder)
+    assert not list(half.folder.rglob(".*.partial"))
+
+
+def test_selections_among_other_values_are_other_runs(selecting, tmp_path, says):
+    done = selecting(tmp_path / "run")
+    holds = f"'{done.folder}' holds another run, with other options (select): choose another folder or remove it"
+    with says(holds):
+        selecting(done.folder, select=("lambda=0.0,0.5,1.0",))
+    with says(holds):
+        selecting(done.folder, select=(), lambda_=json.loads((done.folder / "run.json").read_text())["run"]["lambda"])
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
+    with says(f"'{tmp_path / 'other'}' is not empty and holds no run: choose another folder"):
+        selecting(tmp_path / "other")
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_a_candidate_that_diverges_does_not_stop_the_others(selecting, tmp_path):
+    result = selecting(tmp_path / "run", select=("learning_rate=1e30,0.01",))
+    assert [c["validation_accuracy"] is None for c in result.content["candidates"]] == [True, False]
+    assert "learning_rate 1e+30: failed" in str(result)
+    assert "learning_rate 0.01 (accuracies there" in str(result)
+
+
+def test_unknown_people_leave_the_mean_of_subjects_out(people, tmp_path):
+    unknown = replace(people, subjects=np.where(people.subjects == "ann", "", people.subjects))
+    result = distill.run(distill.Run(**QUICK, folds="3"), windows=unknown, folder=tmp_path / "run")
+    assert "mean of subjects" not in str(result)
+    assert result.table("subject_accuracy")["mean"].isna().all()
+    with pytest.raises(UserError, match="unknown metric 'acc'"):
+        result.table("acc")
+
+
+def test_shared_teachers_of_an_earlier_run(people, tmp_path):
+    options = QUICK | {"seeds": (3, 4), "folds": "2"}
+    shared = distill.run(distill.Run(**options, shared_teachers=True), windows=people, folder=tmp_path / "shared")
+    run = distill.Run(**options | {"teacher": (f"wrn10-1@{shared.folder}",)})
+    later = distill.run(run, windows=people, folder=tmp_path / "later")
+    assert shas(later.folder).items() <= shas(shared.folder).items()
+    assert later.content["models"][0]["seeds"].keys() == {"3"}
+
+
+def test_a_nan_in_what_a_live_teacher_shows_is_named(people, tmp_path):
+    own = replace(people, split=np.where(people.subjects == "ann", "test", "train"))
+    plan = Plan(distill.Run(**QUICK | {"teacher": ("wrn10-1:gasf",)}, loss="kd+rkd"), own, tmp_path / "x")
+    samples = plan.samples(plan.splits[0].train)
+    student = plan.build(plan.trainings()[-1], samples)
+
+    def broken(index, values):
+        teacher = plan.trainings()[0]
+        shown = plan.build(teacher, samples).eval().trace(teacher.view.of(values)).detach()
+        shown.embedding[index == 5] = torch.nan
+        return shown
+
+    lesson = teaching_of(plan.run, [broken])
+    with pytest.raises(
+        UserError, match=rf"the embedding of teacher wrn10-1:gasf are not finite in windows {samples.ids[5]}:"
+    ):
+        train(student, plan.trainings()[-1].view, samples, plan.schedule, seed=0, teaching=lesson)

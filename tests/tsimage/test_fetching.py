@@ -319,7 +319,9 @@ def test_what_cannot_be_downloaded_says_where_to_put_it(serve, cache, says):
 def test_an_interrupted_download_leaves_nothing_that_is_taken_for_the_set(by, serve, cache):
     _, url = serve("slow.zip")
     code = (
+        "import signal\n"
         "from dataclasses import replace\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell may have started the tests with it ignored
         "from tsimage.catalogue import ENTRIES\n"
         "from tsimage.fetching import fetch\n"
         f"ENTRIES['made'] = replace(ENTRIES['hapt'], name='made', url={url!r}, size_bytes=None, sha256=None, places=('made',))\n"
