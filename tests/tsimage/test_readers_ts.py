@@ -1,5 +1,4 @@
 import random
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tsimage
+from tsimage.archives import extract
 from tsimage.readers import ReadOptions, arff, mat, ucr
 from tsimage.readers.ts import READER
 
@@ -43,9 +43,8 @@ def tiny(tmp_path):
 
 @pytest.fixture(scope="module")
 def uea(data_dir, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("uea")
-    with tarfile.open(data_dir / "uea" / "uea-original.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
+    folder = tmp_path_factory.mktemp("uea") / "unpacked"
+    extract(data_dir / "uea" / "uea-original.tar.xz", folder)
     return folder
 
 

@@ -1,10 +1,10 @@
 import itertools
 import shutil
-import tarfile
 
 import numpy as np
 import pytest
 
+from tsimage.archives import extract
 from tsimage.readers import ReadOptions
 from tsimage.readers.uci_har import READER, SIGNALS, read_uci_har
 
@@ -12,9 +12,8 @@ from tsimage.readers.uci_har import READER, SIGNALS, read_uci_har
 @pytest.fixture(scope="session")
 def exported(data_dir, tmp_path_factory):
     """The complete test part as csv exports, with the list of people, which the export lacks."""
-    folder = tmp_path_factory.mktemp("uci-har")
-    with tarfile.open(data_dir / "uci-har-test" / "uci-har-csv-as-found.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
+    folder = tmp_path_factory.mktemp("uci-har") / "unpacked"
+    extract(data_dir / "uci-har-test" / "uci-har-csv-as-found.tar.xz", folder)
     (folder / "uciharcsv" / "body_acc_x_train.csv").unlink()
     shutil.copy(data_dir / "uci-har-test" / "original-sample" / "subject_test.txt", folder / "uciharcsv")
     return folder

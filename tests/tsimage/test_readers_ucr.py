@@ -1,9 +1,8 @@
-import tarfile
-
 import numpy as np
 import pytest
 
 import tsimage
+from tsimage.archives import extract
 from tsimage.readers import ReadOptions
 from tsimage.readers.ucr import READER
 
@@ -130,12 +129,11 @@ def test_the_forms_of_one_set_hold_the_same(data_dir):
 
 
 def test_all_sets_equal_their_copies(data_dir, tmp_path):
-    with tarfile.open(data_dir / "ucr20" / "ucr20-tsv-original.tar.xz") as archive:
-        archive.extractall(tmp_path, filter="data")
+    extract(data_dir / "ucr20" / "ucr20-tsv-original.tar.xz", tmp_path / "unpacked")
     copy, compared = np.load(data_dir / "ucr20" / "ucr20.npz"), 0
     names = {key.split("/")[0] for key in copy.files if key.endswith("X_train")} - {"Coffee_unnormalised_2012"}
     for name in sorted(names):
-        folder = tmp_path / "ucr" / OTHER_NAMES.get(name, name)
+        folder = tmp_path / "unpacked" / "ucr" / OTHER_NAMES.get(name, name)
         assert READER.accepts(folder)
         windows = read(folder)
         assert windows.read_report.rows_rejected == 0
