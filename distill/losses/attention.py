@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from distill.losses.alignment import aligned
-from distill.losses.weighing import weigh
+from distill.losses.totals import total_of
 from distill.trace import Trace
 
 
@@ -56,7 +56,7 @@ def at(student: Trace, teachers: Sequence[Trace], labels: Tensor, weights: Tenso
         ).sum(dim=0)
         for teacher in teachers
     ]
-    return weigh("at", divergences, weights)
+    return total_of("at", divergences, weights)
 
 
 def _distance(ours: Tensor, theirs: Tensor) -> Tensor:

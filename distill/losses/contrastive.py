@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from distill.losses.weighing import weigh_sum
+from distill.losses.totals import total_of_sums
 from distill.trace import Trace
 
 LOG_SCALE, LARGEST_SCALE = 1.0, 10.0
@@ -96,4 +96,4 @@ class Contrast(nn.Module):
                 )
             )
         terms = {"contrast": (1.0, contrast), "consistency": (self.consistency, consistency)}
-        return weigh_sum("dcd", terms, weights)
+        return total_of_sums("dcd", terms, weights)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from distill.losses.weighing import weigh_sum
+from distill.losses.totals import total_of_sums
 from distill.trace import Trace
 
 EPSILON = 1e-8
@@ -66,7 +66,7 @@ def dist(
         expected = (teacher.logits.detach() / tau).softmax(dim=1)
         inter.append(tau**2 * (1 - pearson(probabilities, expected)))
         intra.append(tau**2 * (1 - pearson(probabilities.mT, expected.mT).mean()))
-    return weigh_sum("dist", {"inter": (beta, inter), "intra": (gamma, intra)}, weights)
+    return total_of_sums("dist", {"inter": (beta, inter), "intra": (gamma, intra)}, weights)
 
 
 def pearson(a: Tensor, b: Tensor) -> Tensor:

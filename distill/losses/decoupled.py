@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from distill.losses.weighing import weigh_sum
+from distill.losses.totals import total_of_sums
 from distill.trace import Trace
 
 
@@ -59,7 +59,7 @@ def dkd(
         teacher_target, teacher_others = _log_probabilities(teacher.logits.detach() / temperature, labels)
         tckd.append(temperature**2 * F.kl_div(target, teacher_target, reduction="none", log_target=True))
         nckd.append(temperature**2 * F.kl_div(others, teacher_others, reduction="none", log_target=True))
-    return weigh_sum("dkd", {"tckd": (alpha, tckd), "nckd": (beta, nckd)}, weights)
+    return total_of_sums("dkd", {"tckd": (alpha, tckd), "nckd": (beta, nckd)}, weights)
 
 
 def _log_probabilities(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from torch import Tensor
 from torch.nn import functional as F
 
-from distill.losses.weighing import weigh
+from distill.losses.totals import total_of
 from distill.trace import Trace
 from tsimage.errors import unknown
 
@@ -128,7 +128,7 @@ def kd(
     share = _share(reduction, student.logits.shape[1])
     log_student = F.log_softmax(student.logits / temperature, dim=1)
     log_teachers = [F.log_softmax(teacher.logits.detach() / temperature, dim=1) for teacher in teachers]
-    return weigh(
+    return total_of(
         "kd",
         [share * temperature**2 * F.kl_div(log_student, t, reduction="none", log_target=True) for t in log_teachers],
         weights,
@@ -178,7 +178,7 @@ def lskd(
     factor = weight * temperature**2
     log_student = F.log_softmax(z_score(student.logits) / temperature, dim=1)
     log_teachers = [F.log_softmax(z_score(teacher.logits.detach()) / temperature, dim=1) for teacher in teachers]
-    return weigh(
+    return total_of(
         "lskd",
         [factor * F.kl_div(log_student, t, reduction="none", log_target=True) for t in log_teachers],
         weights,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from distill.losses.alignment import aligned
-from distill.losses.weighing import weigh
+from distill.losses.totals import total_of
 from distill.trace import Trace
 
 
@@ -79,4 +79,4 @@ class Hint(nn.Module):
         for adapter, teacher in zip(self.adapters, teachers, strict=True):
             ours, theirs = aligned(student.maps[self.stage - 1], teacher.maps[self.stage - 1].detach())
             divergences.append((adapter(ours) - theirs).square().flatten(1).mean(dim=1))
-        return weigh("hint", divergences, weights)
+        return total_of("hint", divergences, weights)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from distill.losses.weighing import weigh_sum
+from distill.losses.totals import total_of_sums
 from distill.trace import Trace
 
 
@@ -61,7 +61,7 @@ def rkd(
         expected_distances, expected_cosines = _relations(teacher.detach())
         near.append(F.smooth_l1_loss(distances, expected_distances))
         wide.append(F.smooth_l1_loss(cosines, expected_cosines))
-    return weigh_sum("rkd", {"distance": (distance, near), "angle": (angle, wide)}, weights)
+    return total_of_sums("rkd", {"distance": (distance, near), "angle": (angle, wide)}, weights)
 
 
 def _relations(trace: Trace) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from distill.losses.weighing import weigh
+from distill.losses.totals import total_of
 from distill.trace import Trace
 from tsimage.errors import unknown
 
@@ -67,7 +67,7 @@ def sp(
     ours = [_normalised(_similarity(m)) for m in student.maps]
     raw = [[_similarity(m.detach()) for m in teacher.maps] for teacher in teachers]
     theirs = [[_normalised(s) for s in stages] for stages in raw]
-    parts = weigh("sp", [_distance(ours, stages) for stages in theirs], weights)
+    parts = total_of("sp", [_distance(ours, stages) for stages in theirs], weights)
     shares = weights.reshape(len(teachers), -1).mean(dim=1).to(student.logits)
     merged = [
         torch.einsum("k,kij->ij", shares, torch.stack(stage))

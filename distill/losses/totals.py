@@ -9,7 +9,7 @@ from torch import Tensor
 from tsimage.errors import UserError
 
 
-def weigh(name: str, divergences: Sequence[Tensor], weights: Tensor) -> dict[str, Tensor]:
+def total_of(name: str, divergences: Sequence[Tensor], weights: Tensor) -> dict[str, Tensor]:
     """Return the weighed total of a loss under its name and the unweighed part of teacher k as `name_k`.
 
     Parameters
@@ -34,9 +34,9 @@ def weigh(name: str, divergences: Sequence[Tensor], weights: Tensor) -> dict[str
     --------
     >>> import torch
     >>> image, signal = torch.tensor([1.0, 3.0]), torch.tensor([0.0, 8.0])
-    >>> {name: part.item() for name, part in weigh("kd", [image, signal], torch.tensor([0.25, 0.75])).items()}
+    >>> {name: part.item() for name, part in total_of("kd", [image, signal], torch.tensor([0.25, 0.75])).items()}
     {'kd': 3.5, 'kd_0': 2.0, 'kd_1': 4.0}
-    >>> weigh("kd", [image, signal], torch.tensor([[1.0, 0.5], [0.0, 0.5]]))["kd"].item()
+    >>> total_of("kd", [image, signal], torch.tensor([[1.0, 0.5], [0.0, 0.5]]))["kd"].item()
     3.25
     """
     if not divergences or weights.ndim not in (1, 2) or len(weights) != len(divergences):
@@ -60,14 +60,14 @@ def weigh(name: str, divergences: Sequence[Tensor], weights: Tensor) -> dict[str
     return {name: total, **parts}
 
 
-def weigh_sum(name: str, terms: Mapping[str, tuple[float, Sequence[Tensor]]], weights: Tensor) -> dict[str, Tensor]:
+def total_of_sums(name: str, terms: Mapping[str, tuple[float, Sequence[Tensor]]], weights: Tensor) -> dict[str, Tensor]:
     """Return the same for a loss that is a sum: its total, each teacher's sum, and each teacher's part of every term.
 
     Parameters
     ----------
     name : str
     terms : mapping of str to (factor, divergences)
-        Each with one divergence per teacher, as of `weigh`.
+        Each with one divergence per teacher, as of `total_of`.
     weights : Tensor, shape (teacher,) or (teacher, window)
 
     Returns
@@ -79,13 +79,13 @@ def weigh_sum(name: str, terms: Mapping[str, tuple[float, Sequence[Tensor]]], we
     --------
     >>> import torch
     >>> terms = {"tckd": (1.0, [torch.tensor([1.0])]), "nckd": (8.0, [torch.tensor([0.5])])}
-    >>> {name: part.item() for name, part in weigh_sum("dkd", terms, torch.ones(1)).items()}
+    >>> {name: part.item() for name, part in total_of_sums("dkd", terms, torch.ones(1)).items()}
     {'dkd': 5.0, 'dkd_0': 5.0, 'tckd_0': 1.0, 'nckd_0': 0.5}
     """
     summed: dict[str, Tensor] = {}
     parts: dict[str, Tensor] = {}
     for term, (factor, divergences) in terms.items():
-        for part_name, part in weigh(term, divergences, weights).items():
+        for part_name, part in total_of(term, divergences, weights).items():
             whole = name + part_name.removeprefix(term)
             summed[whole] = factor * part + summed[whole] if whole in summed else factor * part
             if part_name != term:
