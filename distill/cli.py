@@ -21,27 +21,32 @@ def run(
     config: Annotated[Run, tyro.conf.arg(name="")],
     out: Path | None = None,
     dry_run: bool = False,
+    checkpoint_every: str = "60s",
     debug: bool = False,
 ) -> None:
     """Train teachers, distil them into a small 1-D student, print the table.
 
     Teachers look at images or at the raw signal; the student sees only the raw signal.
     L = (1 - lambda) CE + lambda T^2 (alpha KL(image teacher) + (1 - alpha) KL(signal teacher)).
-    A finished run is not done again; a killed one continues.
+    A finished run is not done again; a killed one goes on from its last checkpoint, to the same end.
 
     Args:
         config: what is run.
         out: run directory; by default below runs/, named by the run.
         dry_run: print the plan with an estimate of time, and train nothing.
+        checkpoint_every: how often the training under way is kept: seconds with an s, or a number of epochs.
         debug: show the traceback of an error.
     """
     from rich.console import Console
 
+    from distill import interrupts
+    from distill.checkpoint import parse_every
     from distill.device import describe, keep_freed_memory, out_of_memory
     from distill.plan import Plan
     from distill.progress import Plain, Terminal
     from distill.runner import check_folder, execute
 
+    every = parse_every(checkpoint_every)
     console = Console()
     progress: Progress = Terminal(console) if console.is_terminal else Plain(sys.stdout)
     windows = load_and_tell(config.data, config.read, progress.say)
@@ -51,14 +56,14 @@ def run(
     progress.say(f"On {describe(plan.device)} in {plan.precision}; run directory {plan.folder}")
     if plan.device.type == "cpu":
         keep_freed_memory()
-    with out_of_memory():
+    with out_of_memory(), interrupts.handled():
         if dry_run:
             _tell_estimate(plan, progress)
             return
         try:
-            result = execute(plan, progress)
+            result = execute(plan, progress, every)
         except KeyboardInterrupt:
-            progress.say("Broken off: the same command continues with the trainings that are done.")
+            progress.say("Broken off: the same command goes on from the last checkpoint.")
             raise
     if result.was_finished:
         progress.say("This run is finished; nothing was trained again.")

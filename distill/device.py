@@ -69,12 +69,20 @@ def keep_freed_memory() -> None:
     mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on the device or in the address space of the process."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    said = ("can't allocate memory", "not enough memory", "could not create a memory object", "bad_alloc")
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in said)
+
+
 @contextmanager
 def out_of_memory() -> Iterator[None]:
-    """Turn running out of the device's memory into one sentence."""
+    """Turn running out of memory into one sentence."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        raise UserError(
-            "the device ran out of memory: lower the batch-size or the image-size, or use device cpu"
-        ) from error
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError("memory ran out: lower the batch-size or the image-size, or use another device") from error

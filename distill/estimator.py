@@ -16,10 +16,11 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from distill.assembly import augmenter_of, network_of, schedule_of, teaching_of
+from distill.batching import Samples
 from distill.config import Device, Optimizer, Run
 from distill.device import choose_device, choose_precision, out_of_memory
 from distill.teaching import Speaker, cached, live
-from distill.train import Samples, predict, train
+from distill.train import predict, train
 from distill.views import SIGNAL, View
 from tsimage.errors import UserError
 from tsimage.estimators import read_windows

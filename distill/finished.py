@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,13 +12,15 @@ from safetensors import safe_open
 from safetensors.torch import load as load_tensors
 from torch import nn
 
+from distill.batching import Samples
 from distill.config import RIDGES, Teacher
 from distill.rocket import RidgeTeacher
 from distill.teachers import cached_logits
 from distill.teaching import Speaker, cached, live
-from distill.train import Samples, predict
+from distill.train import predict
 from tsimage import atomic
 from tsimage.errors import UserError
+from tsimage.unfinished import silent
 
 if TYPE_CHECKING:
     from distill.plan import Plan, Training
@@ -70,15 +73,17 @@ def live_teacher(plan: Plan, teacher: Teacher, student: Training, samples: Sampl
     return live(model, training.view)
 
 
-def cached_teacher(plan: Plan, teacher: Teacher, student: Training, samples: Samples) -> Speaker:
-    """Return a teacher whose logits of all training windows are computed once."""
+def cached_teacher(
+    plan: Plan, teacher: Teacher, student: Training, samples: Samples, say: Callable[[str], None] = silent
+) -> Speaker:
+    """Return a teacher whose logits of all training windows are computed once; a damaged cache is told to `say`."""
     training = plan.teacher_training(teacher, student.split, student.seed)
     if training.network in RIDGES:
         return cached(torch.from_numpy(ridge_of(training)[0].training_logits).to(samples.values.device))
     model, record = trained_network(plan, training, samples)
     path = plan.logits_path(teacher, student.split, student.seed)
     path.parent.mkdir(parents=True, exist_ok=True)
-    logits = cached_logits(path, model, record["weights_sha256"], training.view, samples.values, samples.ids)
+    logits = cached_logits(path, model, record["weights_sha256"], training.view, samples.values, samples.ids, say)
     if not bool(torch.isfinite(logits).all()):
         window = samples.ids[int(torch.argmin(torch.isfinite(logits).all(dim=1).int()))]
         raise UserError(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
+import re
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -17,11 +19,13 @@ from torch import nn
 import tsimage
 from distill.assembly import augmenter_of, network_of, schedule_of, teaching_of
 from distill.augment import Augmenter
+from distill.batching import Samples
 from distill.config import RIDGES, Run, Teacher
 from distill.device import choose_device, choose_precision, describe
-from distill.splits import Split, certificate, cross_validation, split_windows, with_stopping
+from distill.schedule import Schedule
+from distill.splits import Split, certificate, cross_validation, ids_hash, split_windows, with_stopping
 from distill.teaching import live
-from distill.train import Samples, Schedule, train
+from distill.train import train
 from distill.views import SIGNAL, View
 from tsimage import atomic
 from tsimage.errors import UserError
@@ -73,6 +77,11 @@ class Plan:
         As `tsimage.load(run.data, run.read)` returns them.
     folder : Path, optional
         The run directory; by default below `runs/`.
+    asked : Run, optional
+        What was asked for, where values of it were to be chosen and `run` has those.
+    pool : Path, optional
+        Where the trainings of several runs lie, each in a folder named by what it is, so that equal ones are done once; by
+        default they lie in the run directory.
 
     Raises
     ------
@@ -80,8 +89,16 @@ class Plan:
         For anything wrong in the data or impossible in the run.
     """
 
-    def __init__(self, run: Run, windows: Windows, folder: Path | None = None, asked: Run | None = None) -> None:
-        self.run, self.windows, self.asked = run, windows, asked or run
+    def __init__(
+        self,
+        run: Run,
+        windows: Windows,
+        folder: Path | None = None,
+        *,
+        asked: Run | None = None,
+        pool: Path | None = None,
+    ) -> None:
+        self.run, self.windows, self.asked, self.pool = run, windows, asked or run, pool
         self._views: dict[tuple[str, str], View] = {}
         if len(self.windows.class_names) < 2:
             raise UserError(
@@ -167,7 +184,7 @@ class Plan:
         elif self.run.shared_teachers:
             seed = self.run.seeds[0]
         parent = "shared" if run["shared_teachers"] else f"seed-{seed}"
-        return Training(
+        training = Training(
             role="teacher",
             network=teacher.network,
             view=self.view(teacher.view, split),
@@ -175,6 +192,7 @@ class Plan:
             seed=seed,
             folder=self._fold_folder(folder, split) / parent / f"teacher-{teacher.network}-{teacher.view}",
         )
+        return training if teacher.source else self._pooled(training)
 
     def logits_path(self, teacher: Teacher, split: Split, seed: int) -> Path:
         """Return where the logits of a teacher are kept: here, even if the teacher comes from another run."""
@@ -183,7 +201,7 @@ class Plan:
 
     def student_training(self, role: Role, split: Split, seed: int) -> Training:
         """Return the training of the student from scratch, distilled, or as the control of a warm start."""
-        return Training(
+        training = Training(
             role=role,
             network=self.run.student,
             view=self.view(SIGNAL, split),
@@ -191,6 +209,47 @@ class Plan:
             seed=seed,
             folder=self._fold_folder(self.folder, split) / f"seed-{seed}" / f"{role}-{self.run.student}",
         )
+        return self._pooled(training)
+
+    def identity(self, training: Training) -> dict[str, Any]:
+        """Return, as JSON types, all that decides how a training of this run comes out, but for code and libraries."""
+        run, split = self.run, training.split
+        chosen_on = split.evaluation if run.protocol == "lab" else split.stopping
+        made: dict[str, Any] = {
+            "windows": self.fingerprint,
+            "train": ids_hash(self.windows.ids[split.train]),
+            "chosen_on": None if chosen_on is None else ids_hash(self.windows.ids[chosen_on]),
+            "role": training.role,
+            "network": training.network,
+            "view": training.view.key(),
+            "seed": training.seed,
+            "schedule": asdict(self.schedule),
+            "augment": run.augment,
+            "device": self.device.type,
+            "precision": self.precision,
+        }
+        if training.role in ("control", "student"):
+            made["warm_start"] = run.warm_start
+        if training.role == "student":
+            of_student = ("lambda_", "lambda_to", "temperature", "temperature_to", "loss", "weighing")
+            made |= {name: getattr(run, name) for name in of_student} | {"live": run.is_live, "teachers": []}
+            for teacher in self.teachers:
+                trained = self.teacher_training(teacher, split, training.seed)
+                key = trained.folder.relative_to(teacher.source).as_posix() if teacher.source else ""
+                which = self.taken[teacher.name][key] if teacher.source else self.identity(trained)
+                made["teachers"].append([which, teacher.weight])
+        return made
+
+    def key(self, training: Training) -> str:
+        """Return the sha256 of the identity of a training."""
+        return hashlib.sha256(json.dumps(self.identity(training), sort_keys=True).encode()).hexdigest()
+
+    def _pooled(self, training: Training) -> Training:
+        if self.pool is None:
+            return training
+        words = f"{training.role}-{training.network}-{training.view.name}-seed-{training.seed}"
+        slug = re.sub(r"[^A-Za-z0-9.+-]+", "_", words)[:100]
+        return replace(training, folder=self.pool / f"{slug}-{self.key(training)[:12]}")
 
     def trainings(self) -> list[Training]:
         """Return all trainings in order, fold by fold, each once."""

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
+from distill.sealed import pack, unpack
 from distill.splits import ids_hash
 from distill.train import predict
 from distill.views import View
 from tsimage import atomic
+from tsimage.errors import UserError
+from tsimage.locks import locked
+from tsimage.unfinished import silent
 
 
 def cached_logits(
-    path: Path, model: torch.nn.Module, weights_sha256: str, view: View, values: torch.Tensor, ids: np.ndarray
+    path: Path,
+    model: torch.nn.Module,
+    weights_sha256: str,
+    view: View,
+    values: torch.Tensor,
+    ids: np.ndarray,
+    say: Callable[[str], None] = silent,
 ) -> torch.Tensor:
     """Return the logits of a frozen teacher, from the cache if its key fits, else computed and cached.
+
+    Processes that want the same logits at once wait for the one that computes them.
 
     Parameters
     ----------
@@ -33,24 +44,22 @@ def cached_logits(
     values : Tensor, shape (window, channel, time)
         Raw windows on the device of the model.
     ids : ndarray of str, shape (window,)
+    say : callable, optional
+        Is told of a cache that is damaged.
 
     Returns
     -------
     Tensor of float32, shape (window, class), on the CPU, in the order of `ids`
     """
     key = hashlib.sha256("|".join([weights_sha256, view.key(), ids_hash(ids)]).encode()).hexdigest()
-    if path.exists():
-        try:
-            with safe_open(path, framework="pt") as cache:
-                logits, metadata = cache.get_tensor("logits"), cache.metadata() or {}
-            if metadata.get("key") == key and metadata.get("sha256") == _sha256(logits):
-                return logits
-        except (SafetensorError, OSError):
-            pass  # a damaged cache, like one of other windows, is computed anew
-    logits = predict(model, view, values)
-    atomic.write_bytes(path, save({"logits": logits}, metadata={"key": key, "sha256": _sha256(logits)}))
+    with locked(path.with_name(f".{path.name}.lock")):
+        if path.exists():
+            try:
+                tensors, about = unpack(path)
+                if about["key"] == key:
+                    return tensors["logits"]
+            except (UserError, KeyError):
+                say(f"'{path}' is not as it was written: these logits are computed anew")
+        logits = predict(model, view, values)
+        atomic.write_bytes(path, pack({"logits": logits}, {"key": key}))
     return logits
-
-
-def _sha256(logits: torch.Tensor) -> str:
-    return hashlib.sha256(logits.numpy().tobytes()).hexdigest()

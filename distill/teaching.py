@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -100,10 +100,10 @@ class Teaching:
         label_smoothing: float = 0.0,
         class_weights: Tensor | None = None,
         targets: Tensor | None = None,
-    ) -> tuple[dict[str, Tensor], dict[str, float]]:
+    ) -> tuple[dict[str, Tensor], dict[str, float | Tensor]]:
         """Return the parts of the loss (`distill.losses.combine`), and the effective weight of each that is added.
 
-        The weight of a teacher, `teacher_0` and so on, is the mean over the batch.
+        The weight of a teacher, `teacher_0` and so on, is the mean over the batch, left on the device.
         """
         lambda_ = annealed(self.lambda_, self.lambda_to, step, steps)
         terms = tuple(self._at(term, step, steps) for term in self.terms)
@@ -124,8 +124,8 @@ class Teaching:
             targets=targets,
             modules=self.modules,
         )
-        shares = {f"teacher_{k}": float(weight) for k, weight in enumerate(weights.mean(dim=1))}
-        return parts, effective_weights(terms, lambda_, epoch) | shares
+        shares = {f"teacher_{k}": weight for k, weight in enumerate(weights.mean(dim=1))}
+        return parts, {**effective_weights(terms, lambda_, epoch), **shares}
 
     def _at(self, term: Term, step: int, steps: int) -> Term:
         """Return the term with the temperature of a step."""
@@ -152,7 +152,9 @@ def effective_weights(terms: Sequence[Term], lambda_: float, epoch: int) -> dict
     }
 
 
-def gradient_norms(parts: dict[str, Tensor], weights: dict[str, float], model: nn.Module) -> dict[str, float]:
+def gradient_norms(
+    parts: Mapping[str, Tensor], weights: Mapping[str, float | Tensor], model: nn.Module
+) -> dict[str, float]:
     """Return the norm of the gradient of each weighed part with regard to the weights of the student.
 
     The graph is kept, and no gradient is stored: training goes on as if nobody had asked.

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from tsimage.disk import FULL
 from tsimage.errors import UserError
 
 MAX_RATIO = 100
@@ -131,7 +132,7 @@ def damage_of(label: str) -> Iterator[None]:
     except (UserError, MemoryError):
         raise
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             raise UserError(
                 f"{label}: the disk that it is unpacked to is full (what is read goes to '{tempfile.gettempdir()}'): make room "
                 "there"

@@ -9,19 +9,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from tsimage.disk import room_for
 from tsimage.errors import UserError
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that replaces `path` when the block ends well; a kill at any moment leaves the old or the new one."""
+def writing(path: Path, n_bytes: int | None = None) -> Iterator[IO[bytes]]:
+    """Open a file that replaces `path` when the block ends well; a kill at any moment leaves the old or the new one.
+
+    Raises
+    ------
+    DiskFullError
+        If there is no room, for the `n_bytes` that it will have where they are known.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with beside.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        with room_for(path, n_bytes):
+            with beside.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
@@ -30,7 +38,7 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace `path` by `content`; a kill at any moment leaves the old file or the new one."""
-    with writing(path) as file:
+    with writing(path, len(content)) as file:
         file.write(content)
 
 

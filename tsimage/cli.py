@@ -301,7 +301,7 @@ def main_for(
 ) -> None:
     """Run one of `commands`; a user's mistake is one sentence on stderr and exit code 2.
 
-    An error with an `exit_code` of its own exits with that. `--debug` shows the traceback instead. Interrupting exits with 130.
+    An error with an `exit_code` of its own exits with that. `--debug` shows the traceback instead. Interrupting exits with 130 (SIGTERM, where it is handled, with 143).
     """
     arguments = list(sys.argv[1:] if args is None else args)
     try:
@@ -319,9 +319,9 @@ def main_for(
             said = f"{error.strerror or error}: '{error.filename}': check that the path is right and may be written"
         sys.stderr.write(f"{program}: {said}\n")
         raise SystemExit(getattr(error, "exit_code", 2)) from None
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{program}: interrupted\n")
-        raise SystemExit(130) from None
+    except KeyboardInterrupt as error:
+        sys.stderr.write(f"{program}: {error or 'interrupted'}\n")
+        raise SystemExit(getattr(error, "exit_code", 130)) from None
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import logging
 import shutil
@@ -13,6 +12,7 @@ from typing import Any
 from tsimage import unfinished
 from tsimage.archives import extract
 from tsimage.catalogue import Dataset
+from tsimage.disk import FULL
 from tsimage.errors import UserError
 from tsimage.locating import REPLACED, cache_folder, entry_named, locate, opened_at, set_at, where
 from tsimage.readers import ReadOptions
@@ -139,7 +139,7 @@ def download(
         path.unlink(missing_ok=True)
         if isinstance(error, requests.RequestException):
             raise UserError(f"{url}: {_reason(error)}") from error
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, OSError) and error.errno in FULL:
             raise UserError(f"{url}: the disk of '{path.parent}' is full: make room there") from error
         raise
     finally:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from tsimage import atomic
+from tsimage.disk import FULL
 from tsimage.errors import UserError
 
 try:
@@ -25,7 +26,6 @@ except ImportError:  # Windows: two processes with one output are not kept apart
 
 LOCK, MADE, REPLACED = "lock", "made", "replaced"
 JOURNAL, PLAN = "chunks.jsonl", "plan.json"
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def silent(_: str) -> None:
@@ -90,7 +90,7 @@ def making(
             kept = _size(work / JOURNAL) > 0
             if not kept:
                 _remove(work)
-            if isinstance(error, OSError) and error.errno in _FULL:
+            if isinstance(error, OSError) and error.errno in FULL:
                 raise _full(output, work, n_bytes, kept) from error
             if kept:
                 say(f"What is finished is kept in '{work}': the same command continues from there")

@@ -30,11 +30,13 @@ from real import machine, windows
 from torch import nn
 from torch.nn import functional as F
 
+from distill.batching import Samples
 from distill.device import choose_precision, keep_freed_memory
 from distill.losses import parse_losses
 from distill.models import build_model
+from distill.schedule import Schedule
 from distill.teaching import Teaching, cached, live
-from distill.train import Samples, Schedule, predict, train
+from distill.train import predict, train
 from distill.views import SIGNAL, View
 from tsimage import Imager
 

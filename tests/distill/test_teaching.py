@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from distill.augment import AUGMENTATIONS, Augmenter, hash_ids, parse_augment
+from distill.batching import Samples, batches
 from distill.config import Run
 from distill.losses import LOSSES, combine, parse_losses
 from distill.models import build_model
+from distill.schedule import Schedule
 from distill.teaching import Teaching, cached, gradient_norms, live
-from distill.train import Samples, Schedule, batches, initialised, predict, train
+from distill.train import initialised, predict, train
 from distill.views import View
 from distill.weighing import WEIGHINGS
 from tsimage import Imager
@@ -186,7 +188,7 @@ def test_early_stopping_keeps_the_best_epoch(data, monkeypatch):
         validation=held,
         on_epoch=rows.append,
     )
-    assert kept == 2
+    assert kept.epoch == 2
     assert [round(row["validation_accuracy"], 6) for row in rows] == [0.2, 0.5, 0.5, 0.4]
     assert all(torch.equal(v, seen[1][k]) for k, v in model.state_dict().items())
 

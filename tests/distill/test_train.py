@@ -3,10 +3,12 @@ import pytest
 import torch
 from torch import nn
 
+from distill.batching import Samples, batches, random_seed
 from distill.losses import parse_losses
 from distill.models import build_model
+from distill.schedule import Schedule
 from distill.teaching import Teaching, cached
-from distill.train import Samples, Schedule, batches, initialised, predict, random_seed, train
+from distill.train import initialised, predict, train
 from distill.views import View
 from tsimage import Imager
 from tsimage.errors import UserError

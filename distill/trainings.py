@@ -1,0 +1,183 @@
+"""One training of a plan, carried out in its folder: a ridge fitted, or a network trained and, where it was killed, trained on.
+
+The folder ends with `weights.safetensors`, `history.jsonl` and, last, `training.json`; until then it may hold a checkpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from safetensors.numpy import save as save_arrays
+from safetensors.torch import save as save_tensors
+
+from distill.assembly import teaching_of
+from distill.batching import Samples, random_seed
+from distill.checkpoint import DEFAULT_EVERY, Checkpoints, Every
+from distill.config import RIDGES
+from distill.device import is_out_of_memory
+from distill.finished import cached_teacher, live_teacher, trained_network
+from distill.plan import Plan, Training
+from distill.progress import Progress, describe_epoch
+from distill.rocket import RidgeTeacher
+from distill.splits import groups_of
+from distill.train import train
+from tsimage import atomic
+from tsimage.disk import room_for
+from tsimage.errors import UserError
+
+
+def _fit_ridge(plan: Plan, training: Training, title: str, progress: Progress) -> None:
+    """Fit a random-convolution teacher, with logits that are cross-fitted by subject."""
+    began = time.monotonic()
+    index = training.split.train
+    teacher = RidgeTeacher(training.network, seed=training.seed)
+    _, groups = groups_of(plan.windows, index)
+    teacher.fit(plan.windows.values[index], plan.windows.labels[index], groups)
+    arrays, metadata = teacher.state()
+    right = float((teacher.training_logits.argmax(1) == plan.windows.labels[index]).mean())
+    size = arrays["weight"].size + arrays["bias"].size
+    seconds = time.monotonic() - began
+    _keep(plan, training, save_arrays(arrays, metadata), size, seconds, {"cross_fitted_accuracy": right})
+    progress.say(f"{title}  in {seconds:.1f} s  accuracy on subjects left out {100 * right:.1f} %")
+
+
+def _keep(
+    plan: Plan, training: Training, weights: bytes, parameters: int, seconds: float, more: dict[str, Any]
+) -> None:
+    """Write the weights of a training and, last, its record."""
+    training.folder.mkdir(parents=True, exist_ok=True)
+    atomic.write_bytes(training.folder / "weights.safetensors", weights)
+    record = {
+        "role": training.role,
+        "network": training.network,
+        "view": training.view.name,
+        "seed": training.seed,
+        "parameters": parameters,
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "seconds": round(seconds, 2),
+        **more,
+        "environment": plan.environment(),
+    }
+    atomic.write_json(training.folder / "training.json", record)
+
+
+def carry_out(
+    plan: Plan, training: Training, samples: Samples, title: str, progress: Progress, every: Every = DEFAULT_EVERY
+) -> None:
+    """Do a training, or what is missing of it.
+
+    Parameters
+    ----------
+    plan : Plan
+    training : Training
+        Whose teachers are done.
+    samples : Samples
+        The training windows of its split.
+    title : str
+    progress : Progress
+    every : Every
+        How often a checkpoint is written.
+
+    Raises
+    ------
+    DivergenceError
+        When the loss is no longer finite; the folder then holds the step.
+    DiskFullError
+        If there is no room; what was written before is as it was.
+    UserError
+        If memory does not suffice for two windows at a time, or a file is damaged.
+    """
+    if training.network in RIDGES:
+        _fit_ridge(plan, training, title, progress)
+        return
+    micro_batches = 1
+    while True:
+        try:
+            _train(plan, training, samples, title, progress, every, micro_batches)
+            return
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if 4 * micro_batches > min(plan.schedule.batch_size, len(samples.ids)):  # two windows are the fewest
+                raise UserError(
+                    f"{training.name}: memory ran out even with batches in {micro_batches} parts: lower the batch-size or the "
+                    "image-size, or use another device"
+                ) from error
+        finally:
+            progress.stop()
+        micro_batches *= 2
+        progress.say(f"{title}  memory ran out: every batch now goes in {micro_batches} parts, whose gradients add up")
+
+
+def _train(
+    plan: Plan,
+    training: Training,
+    samples: Samples,
+    title: str,
+    progress: Progress,
+    every: Every,
+    micro_batches: int,
+) -> None:
+    began = time.monotonic()
+    model, seed = plan.build(training, samples), training.seed
+    if plan.run.warm_start and training.role in ("control", "student"):
+        scratch = plan.student_training("scratch", training.split, training.seed)
+        model.load_state_dict(trained_network(plan, scratch, samples)[0].state_dict())
+        seed = random_seed(seed, "warm start")  # another order of the batches than that which led there
+    teaching, stopping, schedule = None, None, plan.schedule
+    if training.split.stopping is not None:
+        stopping = plan.samples(training.split.stopping)
+    if plan.run.protocol == "lab":
+        stopping = plan.samples(training.split.evaluation)
+        schedule = replace(schedule, patience=schedule.epochs)  # never stops, keeps the best
+    if training.role == "student":
+        speak = live_teacher if plan.run.is_live else partial(cached_teacher, say=progress.say)
+        teaching = teaching_of(plan.run, [speak(plan, teacher, training, samples) for teacher in plan.teachers])
+    training.folder.mkdir(parents=True, exist_ok=True)
+    checkpoints = Checkpoints(training.folder, plan.key(training), every)
+    progress.begin(title, plan.schedule.epochs)
+    path, lines = training.folder / "history.jsonl", []
+    row: dict[str, float] = {}
+    with room_for(path), path.open("w", encoding="utf-8") as history:
+
+        def on_epoch(epoch: dict[str, float]) -> None:
+            row.clear()
+            row.update(epoch)
+            lines.append(json.dumps(epoch) + "\n")
+            history.write(lines[-1])
+            history.flush()
+            progress.epoch(epoch)
+
+        trained = train(
+            model,
+            training.view,
+            samples,
+            schedule,
+            seed=seed,
+            teaching=teaching,
+            validation=stopping,
+            augmenter=plan.augmenter(samples, seed),
+            precision=plan.precision,
+            micro_batches=micro_batches,
+            checkpoints=checkpoints,
+            on_epoch=on_epoch,
+        )
+    record = {
+        "kept_epoch": trained.epoch,
+        "last_epoch": row,
+        "micro_batches": trained.micro_batches,
+        "optimizer_sha256": trained.optimizer_sha256,
+        "history_sha256": hashlib.sha256("".join(lines).encode()).hexdigest(),
+    }
+    weights = save_tensors({k: v.contiguous() for k, v in model.state_dict().items()})
+    parameters = sum(p.numel() for p in model.parameters())
+    seconds = time.monotonic() - began
+    _keep(plan, training, weights, parameters, seconds, record)
+    checkpoints.remove()
+    epochs = f"{row['epoch']:.0f} epochs" + (f", kept {trained.epoch}," if trained.epoch != row["epoch"] else "")
+    progress.end(f"{title}  {epochs} in {seconds:.1f} s  {describe_epoch(row)}")
