@@ -351,6 +351,7 @@ class _Training:
             "micro_batches": self.micro_batches,
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "norms": self.norms,
+            "parts": list(self.sums),
             "best": [self.best.accuracy, self.best.epoch],
             "history": self.history,
         }
@@ -377,7 +378,8 @@ class _Training:
         for group in self.optimizer.param_groups:
             group["lr"] = about["learning_rate"]
         self.best.accuracy, self.best.epoch = about["best"]
-        self.best.state, self.sums = held("best"), held("sums")
+        self.best.state, sums = held("best"), held("sums")
+        self.sums = {name: sums[name] for name in about["parts"]}  # in their order, which a file does not keep
         self.epoch, self.batch, self.step = about["epoch"], about["batch"], about["step"]
         self.micro_batches = max(self.micro_batches, about["micro_batches"])
         self.norms, self.history = about["norms"], about["history"]
