@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -6,3 +7,9 @@ import torch
 def _one_thread():
     """The networks of these tests are so small that threads only wait for each other."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def people(make_windows):
+    """30 windows of 5 people in 3 classes, 2 channels of 20 samples."""
+    return make_windows(30, subjects=np.repeat(["ann", "bob", "cem", "dia", "eva/2"], 6), split=None)
