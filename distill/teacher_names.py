@@ -1,0 +1,160 @@
+"""How the teachers of a run are named and weighed: NETWORK, NETWORK:VIEW or NETWORK:VIEW=WEIGHT, perhaps with @DIR."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from distill.models import check_model, parse_model
+from distill.views import SIGNAL, check_view
+from tsimage.errors import UserError
+
+GAF_VIEW = "gasf"
+"""The image view of a teacher that is named without a view: one GASF per axis, stacked as channels."""
+RIDGES = ("minirocket", "hydra")
+"""Teachers of random convolutions and a ridge (`distill.rocket`), which look at the signal and give cross-fitted logits."""
+DEFAULT_ALPHA = 0.3
+"""Weight of the image teacher where there is one of each kind and no weight was given."""
+NamedTeacher = tuple[str, str, str, float | None]
+"""Network, view, folder of the earlier run (or empty), and the weight if one was given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Teacher:
+    """A teacher: its network, what it looks at, and its weight w_k among the teachers."""
+
+    network: str
+    view: str
+    weight: float
+    source: str = ""
+    """Directory of the earlier run that it comes from; empty if it is trained here."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.network}:{self.view}"
+
+
+def parse_teachers(texts: Sequence[str], alpha: float | None = None) -> tuple[Teacher, ...]:
+    """Read the names of all teachers of a run, and weigh them.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        See `parse_teacher`.
+    alpha : float or None
+        Weight of the image teacher where there is one of each kind, from 0 to 1; 0.3 if None.
+
+    Raises
+    ------
+    UserError
+        For an unknown network or view, a teacher named twice, or weights that do not fit.
+
+    Examples
+    --------
+    >>> [(t.name, t.weight) for t in parse_teachers(["wrn16-1:mtf=0.25", "wrn16-3:signal=0.75"])]
+    [('wrn16-1:mtf', 0.25), ('wrn16-3:signal', 0.75)]
+    """
+    if not texts:
+        raise UserError("no teacher is named: give at least one, as wrn28-3 or wrn28-3:gasf")
+    named: list[NamedTeacher] = []
+    for text in texts:
+        named += parse_teacher(text)
+    names = [f"{network}:{view}" for network, view, *_ in named]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"teacher '{name}' is named twice: name it once and give it the weight of both")
+    weights = _weights(named, names, alpha)
+    return tuple(
+        Teacher(network=network, view=view, weight=weight, source=source)
+        for (network, view, source, _), weight in zip(named, weights, strict=True)
+    )
+
+
+def parse_teacher(text: str) -> list[NamedTeacher]:
+    """Split NETWORK, NETWORK:VIEW or NETWORK:VIEW=WEIGHT, the first two perhaps followed by @DIR.
+
+    Returns
+    -------
+    list of NamedTeacher
+        One; for a NETWORK alone two, on GASF and on the signal.
+
+    Raises
+    ------
+    UserError
+        For an unknown network or view, one that does not fit the other, or a weight outside 0 to 1.
+
+    Examples
+    --------
+    >>> parse_teacher("wrn16-1:gasf+mtf=0.4")
+    [('wrn16-1', 'gasf+mtf', '', 0.4)]
+    >>> parse_teacher("wrn16-1@runs/first")
+    [('wrn16-1', 'gasf', 'runs/first', None), ('wrn16-1', 'signal', 'runs/first', None)]
+    """
+    name, at, source = text.partition("@")
+    if at:  # a folder may have = in its name
+        folder, equals, weight_text = source.rpartition("=")
+        is_weight = bool(equals) and re.fullmatch(r"[-+.\deE]*|nan|inf", weight_text) is not None
+        source, equals, weight_text = (folder, equals, weight_text) if is_weight else (source, "", "")
+    else:
+        match = re.fullmatch(r"((?:[^=()]|\([^)]*\))*)(=?)(.*)", text, re.DOTALL)
+        name, equals, weight_text = match.groups() if match else (text, "", "")
+    if at and not source:
+        raise UserError(f"teacher '{text}' names no folder after @: give the directory of the run that it comes from")
+    network, colon, view = name.partition(":")
+    if network in RIDGES:
+        if view != SIGNAL:
+            raise UserError(f"teacher '{text}': {network} looks at the raw signal alone: name it {network}:{SIGNAL}")
+    else:
+        parse_model(network)
+    if not colon:
+        if equals:
+            raise UserError(
+                f"teacher '{text}' means two teachers, {network}:{GAF_VIEW} and {network}:{SIGNAL}: weigh each of them, or "
+                "use alpha"
+            )
+        check_model(network, dims=2)
+        check_model(network, dims=1)
+        return [(network, GAF_VIEW, source, None), (network, SIGNAL, source, None)]
+    check_view(view)
+    if network not in RIDGES:
+        check_model(network, dims=1 if view == SIGNAL else 2)
+    if not equals:
+        return [(network, view, source, None)]
+    try:
+        weight = float(weight_text)
+    except ValueError:
+        weight = math.nan
+    if not 0 <= weight <= 1:
+        raise UserError(f"teacher '{text}' has the weight '{weight_text}': give a number from 0 to 1")
+    return [(network, view, source, weight)]
+
+
+def _weights(named: list[NamedTeacher], names: list[str], alpha: float | None) -> list[float]:
+    given = [weight for *_, weight in named if weight is not None]
+    images = sum(view != SIGNAL for _, view, *_ in named)
+    pair = len(named) == 2 and images == 1
+    if given:
+        if alpha is not None:
+            raise UserError("alpha and weights of teachers (NETWORK:VIEW=WEIGHT) say the same thing: give one of them")
+        if len(given) < len(named):
+            raise UserError(
+                f"{len(given)} of {len(named)} teachers have a weight: weigh all of them ({', '.join(names)}) or none"
+            )
+        if not math.isclose(sum(given), 1.0, abs_tol=1e-6):
+            total = sum(given)
+            mended = ", ".join(f"{n}={w / total:.4g}" for n, w in zip(names, given, strict=True)) if total else ""
+            raise UserError(
+                f"the weights of the teachers sum to {total:.6g}, not 1" + (f": give {mended}" if mended else "")
+            )
+        return given
+    if pair:
+        alpha = DEFAULT_ALPHA if alpha is None else alpha
+        return [alpha if view != SIGNAL else 1 - alpha for _, view, *_ in named]
+    if alpha is not None:
+        raise UserError(
+            f"alpha weighs one image teacher against one signal teacher, but the teachers are {', '.join(names)}: "
+            "weigh them as NETWORK:VIEW=WEIGHT"
+        )
+    return [1 / len(named)] * len(named)
