@@ -14,9 +14,7 @@ import tyro
 
 from distill.augment import parse_augment
 from distill.rates import Course
-from distill.teacher_names import RIDGES as RIDGES  # these two are part of this module too
-from distill.teacher_names import Teacher as Teacher
-from distill.teacher_names import parse_teachers
+from distill.teacher_names import Teacher, parse_teachers
 from distill.views import SIGNAL
 from tsimage.fields import parse_stack
 from tsimage.imager import Imager

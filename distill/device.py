@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,8 +74,17 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on the device or in the address space of the process."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    said = ("can't allocate memory", "not enough memory", "could not create a memory object", "bad_alloc")
+    said = ("can't allocate memory", "not enough memory", "could not create a", "bad_alloc")  # the third from oneDNN
     return isinstance(error, RuntimeError) and any(words in str(error) for words in said)
+
+
+def free_memory() -> None:
+    """Give memory that nothing uses any more back to the device and to the system."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextmanager

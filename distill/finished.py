@@ -13,8 +13,8 @@ from safetensors.torch import load as load_tensors
 from torch import nn
 
 from distill.batching import Samples
-from distill.config import RIDGES, Teacher
 from distill.rocket import RidgeTeacher
+from distill.teacher_names import RIDGES, Teacher
 from distill.teachers import cached_logits
 from distill.teaching import Speaker, cached, live
 from distill.train import predict

@@ -20,10 +20,11 @@ import tsimage
 from distill.assembly import augmenter_of, network_of, schedule_of, teaching_of
 from distill.augment import Augmenter
 from distill.batching import Samples
-from distill.config import RIDGES, Run, Teacher
+from distill.config import Run
 from distill.device import choose_device, choose_precision, describe
 from distill.schedule import Schedule
 from distill.splits import Split, certificate, cross_validation, ids_hash, split_windows, with_stopping
+from distill.teacher_names import RIDGES, Teacher
 from distill.teaching import live
 from distill.train import train
 from distill.views import SIGNAL, View

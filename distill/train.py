@@ -20,6 +20,7 @@ from distill import interrupts
 from distill.augment import Augmenter, hash_ids
 from distill.batching import Samples, batches, random_seed
 from distill.checkpoint import Checkpoints
+from distill.device import free_memory, is_out_of_memory
 from distill.losses import combine
 from distill.rates import learning_rate
 from distill.schedule import Schedule, class_weights, optimizer_of
@@ -473,8 +474,25 @@ def _not_finite(said: list[tuple[str, Tensor]], parts: dict[str, Tensor], ids: n
 
 @torch.inference_mode()
 def predict(model: nn.Module, view: View, values: Tensor, batch_size: int = 256) -> Tensor:
-    """Return the logits of raw windows (window, channel, time), in full float32, shape (window, class), on the CPU."""
+    """Return the logits of raw windows (window, channel, time), in full float32, shape (window, class), on the CPU.
+
+    Batches become smaller where memory does not suffice.
+    """
     model.eval()
-    with repeatable():
-        parts = [model(view.of(values[i : i + batch_size])).float().cpu() for i in range(0, len(values), batch_size)]
+    parts: list[Tensor] = []
+    start, is_short = 0, False
+    while start < len(values):
+        if is_short:  # here, where no traceback holds tensors any more
+            free_memory()
+            batch_size //= 2
+        try:
+            with repeatable():
+                parts.append(model(view.of(values[start : start + batch_size])).float().cpu())
+        except (RuntimeError, MemoryError) as error:
+            is_short = batch_size > 1 and is_out_of_memory(error)
+            if not is_short:
+                raise
+        else:
+            is_short = False
+            start += batch_size
     return torch.cat(parts)

@@ -18,13 +18,13 @@ from safetensors.torch import save as save_tensors
 from distill.assembly import teaching_of
 from distill.batching import Samples, random_seed
 from distill.checkpoint import DEFAULT_EVERY, Checkpoints, Every
-from distill.config import RIDGES
-from distill.device import is_out_of_memory
+from distill.device import free_memory, is_out_of_memory
 from distill.finished import cached_teacher, live_teacher, trained_network
 from distill.plan import Plan, Training
 from distill.progress import Progress, describe_epoch
 from distill.rocket import RidgeTeacher
 from distill.splits import groups_of
+from distill.teacher_names import RIDGES
 from distill.train import train
 from tsimage import atomic
 from tsimage.disk import room_for
@@ -110,6 +110,7 @@ def carry_out(
                 ) from error
         finally:
             progress.stop()
+        free_memory()
         micro_batches *= 2
         progress.say(f"{title}  memory ran out: every batch now goes in {micro_batches} parts, whose gradients add up")
 
