@@ -72,6 +72,51 @@ def run(
     progress.say(f"Weights, histories and predictions: {result.folder}")
 
 
+def search(
+    config: Annotated[Run, tyro.conf.arg(name="")],
+    space: tuple[str, ...],
+    trials: int = 30,
+    out: Path | None = None,
+    debug: bool = False,
+) -> None:
+    """Search lambda, temperature, alpha, learning-rate or weight-decay on validation subjects, and print the run to do.
+
+    The test part is not looked at; the command at the end opens it once. A search that was broken off continues, one that
+    is done can be gone on with by giving more trials. Needs optuna: pip install 'tsimage[search]'.
+
+    Args:
+        config: what all trials have in common.
+        space: ranges, as lambda=0.1..0.9 alpha=0..1 temperature=1..8:log (evenly in the logarithm).
+        trials: how many, in all.
+        out: directory of the search; by default below runs/, named by the run.
+        debug: show the traceback of an error.
+    """
+    from rich.console import Console
+
+    from distill.device import keep_freed_memory, out_of_memory
+    from distill.progress import Plain, Terminal
+    from distill.proposals import parse_space
+    from distill.search import check_search, default_folder, execute_search
+
+    spans = parse_space(space)
+    check_search(config, spans, trials)
+    console = Console()
+    progress: Progress = Terminal(console) if console.is_terminal else Plain(sys.stdout)
+    windows = load_and_tell(config.data, config.read, progress.say)
+    folder = out or default_folder(config, spans)
+    progress.say(f"Search directory {folder}")
+    if config.device in ("auto", "cpu"):
+        keep_freed_memory()
+    with out_of_memory():
+        try:
+            searched = execute_search(config, spans, trials, folder, windows, progress)
+        except KeyboardInterrupt:
+            progress.say("Broken off: the same command continues with the trials that are done.")
+            raise
+    progress.say("")
+    progress.say(str(searched))
+
+
 def models(channels: int = 3, classes: int = 6, samples: int = 128, image_size: int = 32, debug: bool = False) -> None:
     """List the networks with their parameters and the multiply-accumulates (MACs) of one window.
 
@@ -155,4 +200,9 @@ def _duration(seconds: float) -> str:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the `distill` command."""
-    main_for("distill", "Knowledge distillation for wearable sensors.", {"run": run, "models": models}, args)
+    main_for(
+        "distill",
+        "Knowledge distillation for wearable sensors.",
+        {"run": run, "search": search, "models": models},
+        args,
+    )
