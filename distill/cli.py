@@ -183,7 +183,7 @@ def _tell(plan: Plan, progress: Progress) -> None:
 
 
 def _tell_estimate(plan: Plan, progress: Progress) -> None:
-    from distill.plan import estimate
+    from distill.estimate import estimate
 
     times = estimate(plan)
     for number, (training, seconds) in enumerate(times, start=1):

@@ -17,7 +17,7 @@ from distill.rocket import RidgeTeacher
 from distill.teacher_names import RIDGES, Teacher
 from distill.teachers import cached_logits
 from distill.teaching import Speaker, cached, live
-from distill.train import predict
+from distill.train import DivergenceError, predict
 from tsimage import atomic
 from tsimage.errors import UserError
 from tsimage.unfinished import silent
@@ -86,7 +86,7 @@ def cached_teacher(
     logits = cached_logits(path, model, record["weights_sha256"], training.view, samples.values, samples.ids, say)
     if not bool(torch.isfinite(logits).all()):
         window = samples.ids[int(torch.argmin(torch.isfinite(logits).all(dim=1).int()))]
-        raise UserError(
+        raise DivergenceError(
             f"teacher {teacher.name}, seed {training.seed}: logits of window '{window}' are not finite: train it anew"
         )
     return cached(logits.to(samples.values.device))

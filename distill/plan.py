@@ -6,7 +6,6 @@ import hashlib
 import json
 import platform
 import re
-import time
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -22,11 +21,9 @@ from distill.augment import Augmenter
 from distill.batching import Samples
 from distill.config import Run
 from distill.device import choose_device, choose_precision, describe
-from distill.schedule import Schedule
 from distill.splits import Split, certificate, cross_validation, ids_hash, split_windows, with_stopping
 from distill.teacher_names import RIDGES, Teacher
 from distill.teaching import live
-from distill.train import train
 from distill.views import SIGNAL, View
 from tsimage import atomic
 from tsimage.errors import UserError
@@ -407,44 +404,6 @@ def check_source(plan: Plan, teacher: Teacher) -> dict[str, str]:
 def _short(value: object) -> str:
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def estimate(plan: Plan, steps: int = 3) -> list[tuple[Training, float]]:
-    """Return each training with the seconds it will take, from timing a few real steps here; 0 where it is done, NaN where
-    that tells nothing."""
-    samples = plan.samples(plan.splits[0].train)
-    per_epoch = -(-len(samples.ids) // plan.schedule.batch_size)
-    seconds: dict[tuple[str, str, bool], float] = {}
-    for training in plan.trainings():
-        key = (training.network, training.view.name, training.role == "student" and plan.run.is_live)
-        if key in seconds or training.is_done:
-            continue
-        if training.network in RIDGES:
-            seconds[key] = float("nan")
-            continue
-        size = min(len(samples.ids), plan.schedule.batch_size)
-        few = Samples(values=samples.values[:size], labels=samples.labels[:size], ids=samples.ids[:size])
-        times: list[float] = []
-        lesson = None
-        if key[-1]:
-            looking = [plan.teacher_training(teacher, training.split, training.seed) for teacher in plan.teachers]
-            lesson = teaching_of(plan.run, [live(plan.build(one, samples), one.view) for one in looking])
-        train(
-            plan.build(training, samples),
-            training.view,
-            few,
-            Schedule(epochs=1 + steps, batch_size=size, learning_rate=plan.schedule.learning_rate),
-            seed=training.seed,
-            teaching=lesson,
-            augmenter=plan.augmenter(samples, training.seed),
-            precision=plan.precision,
-            on_epoch=lambda _, times=times: times.append(time.monotonic()),  # type: ignore[misc]
-        )
-        seconds[key] = float(np.median(np.diff(times)))
-    epochs = per_epoch * plan.schedule.epochs
-    live_student = {"student": plan.run.is_live}
-    keys = [(t, (t.network, t.view.name, live_student.get(t.role, False))) for t in plan.trainings()]
-    return [(t, 0.0 if t.is_done else seconds[key] * epochs) for t, key in keys]
 
 
 @cache

@@ -137,7 +137,7 @@ def _execute(
             progress.say("This result was made by another version of the code.")
         return Result(folder=plan.folder, content=atomic.read_json(result_path), was_finished=True)
     plan.folder.mkdir(parents=True, exist_ok=True)
-    with _alone(plan.folder):
+    with alone(plan.folder):
         for left_over in plan.folder.rglob(".*.partial"):  # of a process that was killed while it wrote
             if left_over.is_dir():  # a training that was being copied
                 shutil.rmtree(left_over)
@@ -219,7 +219,7 @@ def _is_ours(entry: Path) -> bool:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """Keep a second process out of a run directory."""
     with claimed(folder / LOCK) as mine:
         if not mine:

@@ -21,14 +21,15 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from distill.batching import random_seed
 from distill.config import Run
 from distill.options import command, words_of
 from distill.plan import Plan
 from distill.progress import Progress
 from distill.proposals import SEARCHED, Span, Trial, frozen, open_journal, propose, trials_in
-from distill.runner import _alone, check_folder, execute
+from distill.runner import alone, check_folder, execute
 from distill.selection import Candidate, share, with_values
-from distill.train import DivergenceError, random_seed
+from distill.train import DivergenceError
 from tsimage import atomic
 from tsimage.datasets import load
 from tsimage.errors import UserError, unknown
@@ -127,7 +128,7 @@ def execute_search(
     about = _about(first, space)
     _check_folder(folder, about)
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    with alone(folder):
         if not (folder / "search.json").exists():
             atomic.write_json(folder / "search.json", about)
         study = open_journal(folder)

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file
 
 import distill
-from distill.plan import Plan, estimate
+from distill.estimate import estimate
+from distill.plan import Plan
 from distill.progress import Plain, Progress
 from distill.runner import execute
 from distill.teachers import cached_logits

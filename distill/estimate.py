@@ -1,0 +1,71 @@
+"""How long trainings will take, from timing a few real steps of each kind; nothing is kept of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import numpy as np
+
+from distill.assembly import teaching_of
+from distill.batching import Samples
+from distill.plan import Plan, Training
+from distill.schedule import Schedule
+from distill.teacher_names import RIDGES
+from distill.teaching import live
+from distill.train import train
+
+_STEPS = 3
+
+
+def estimate(plan: Plan, steps: int = _STEPS) -> list[tuple[Training, float]]:
+    """Return each training of a plan with the seconds it will take; see `estimate_all`."""
+    trainings = plan.trainings()
+    return list(zip(trainings, estimate_all(((plan, training) for training in trainings), steps), strict=True))
+
+
+def estimate_all(trainings: Iterable[tuple[Plan, Training]], steps: int = _STEPS) -> list[float]:
+    """Return the seconds that each training will take here: 0 where it is done, NaN where timing tells nothing.
+
+    Trainings of the same network, view and batch on the same windows are timed once.
+    """
+    seconds: dict[tuple[object, ...], float] = {}
+    found = []
+    for plan, training in trainings:
+        if training.is_done:
+            found.append(0.0)
+            continue
+        is_live = training.role == "student" and plan.run.is_live
+        of_student = (plan.run.teacher, plan.run.loss) if is_live else ()
+        shape = (plan.fingerprint, plan.schedule.batch_size, plan.run.augment, plan.precision)
+        key = (*shape, training.network, training.view.key(), *of_student)
+        if key not in seconds:
+            seconds[key] = _step_seconds(plan, training, is_live, steps)
+        steps_per_epoch = -(-len(training.split.train) // plan.schedule.batch_size)
+        found.append(seconds[key] * steps_per_epoch * plan.schedule.epochs)
+    return found
+
+
+def _step_seconds(plan: Plan, training: Training, is_live: bool, steps: int) -> float:
+    if training.network in RIDGES:
+        return float("nan")
+    samples = plan.samples(training.split.train)
+    size = min(len(samples.ids), plan.schedule.batch_size)
+    few = Samples(values=samples.values[:size], labels=samples.labels[:size], ids=samples.ids[:size])
+    times: list[float] = []
+    lesson = None
+    if is_live:
+        looking = [plan.teacher_training(teacher, training.split, training.seed) for teacher in plan.teachers]
+        lesson = teaching_of(plan.run, [live(plan.build(one, samples), one.view) for one in looking])
+    train(
+        plan.build(training, samples),
+        training.view,
+        few,
+        Schedule(epochs=1 + steps, batch_size=size, learning_rate=plan.schedule.learning_rate),
+        seed=training.seed,
+        teaching=lesson,
+        augmenter=plan.augmenter(samples, training.seed),
+        precision=plan.precision,
+        on_epoch=lambda _: times.append(time.monotonic()),
+    )
+    return float(np.median(np.diff(times)))
