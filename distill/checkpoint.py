@@ -28,9 +28,6 @@ class Every:
     epochs: int = 0
 
 
-DEFAULT_EVERY = Every(seconds=60.0)
-
-
 def parse_every(text: str) -> Every:
     """Read seconds with an s, or a number of epochs.
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from distill.cli_grid import grid, status, work
 from distill.config import Run
+from distill.keeping import Keeping
 from tsimage.cli import load_and_tell, main_for
 
 if TYPE_CHECKING:
@@ -19,9 +21,9 @@ if TYPE_CHECKING:
 
 def run(
     config: Annotated[Run, tyro.conf.arg(name="")],
+    keeping: Annotated[Keeping, tyro.conf.arg(name="")] = Keeping(),  # noqa: B008  frozen
     out: Path | None = None,
     dry_run: bool = False,
-    checkpoint_every: str = "60s",
     debug: bool = False,
 ) -> None:
     """Train teachers, distil them into a small 1-D student, print the table.
@@ -32,21 +34,19 @@ def run(
 
     Args:
         config: what is run.
+        keeping: how trainings are kept.
         out: run directory; by default below runs/, named by the run.
         dry_run: print the plan with an estimate of time, and train nothing.
-        checkpoint_every: how often the training under way is kept: seconds with an s, or a number of epochs.
         debug: show the traceback of an error.
     """
     from rich.console import Console
 
     from distill import interrupts
-    from distill.checkpoint import parse_every
     from distill.device import describe, keep_freed_memory, out_of_memory
     from distill.plan import Plan
     from distill.progress import Plain, Terminal
     from distill.runner import check_folder, execute
 
-    every = parse_every(checkpoint_every)
     console = Console()
     progress: Progress = Terminal(console) if console.is_terminal else Plain(sys.stdout)
     windows = load_and_tell(config.data, config.read, progress.say)
@@ -61,7 +61,7 @@ def run(
             _tell_estimate(plan, progress)
             return
         try:
-            result = execute(plan, progress, every)
+            result = execute(plan, progress, keeping)
         except KeyboardInterrupt:
             progress.say("Broken off: the same command goes on from the last checkpoint.")
             raise
@@ -183,19 +183,16 @@ def _tell(plan: Plan, progress: Progress) -> None:
 
 
 def _tell_estimate(plan: Plan, progress: Progress) -> None:
+    from distill.durations import in_words
     from distill.estimate import estimate
 
     times = estimate(plan)
     for number, (training, seconds) in enumerate(times, start=1):
-        ahead = f"{plan.run.epochs} epochs, about {_duration(seconds)}" if seconds == seconds else "time not estimated"
+        ahead = f"{plan.run.epochs} epochs, about {in_words(seconds)}" if seconds == seconds else "time not estimated"
         progress.say(f"[{number}/{len(times)}] {training.title}  {'done already' if training.is_done else ahead}")
-    total = _duration(sum(seconds for _, seconds in times if seconds == seconds))
+    total = in_words(sum(seconds for _, seconds in times if seconds == seconds))
     before = ", without the candidates that come before" if plan.run.select else ""
     progress.say(f"In all about {total}{before}, from timing a few steps of each; nothing was trained.")
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -203,6 +200,6 @@ def main(args: Sequence[str] | None = None) -> None:
     main_for(
         "distill",
         "Knowledge distillation for wearable sensors.",
-        {"run": run, "search": search, "models": models},
+        {"run": run, "grid": grid, "work": work, "status": status, "search": search, "models": models},
         args,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import re
 from dataclasses import asdict, dataclass, replace
@@ -98,6 +99,7 @@ class Plan:
     ) -> None:
         self.run, self.windows, self.asked, self.pool = run, windows, asked or run, pool
         self._views: dict[tuple[str, str], View] = {}
+        self._hashes: dict[str, list[str | None]] = {}
         if len(self.windows.class_names) < 2:
             raise UserError(
                 f"{self.windows.name}: there is only the class '{self.windows.class_names[0]}': nothing to learn"
@@ -192,6 +194,16 @@ class Plan:
         )
         return training if teacher.source else self._pooled(training)
 
+    def needs(self, training: Training) -> list[Training]:
+        """Return the trainings of this run that must be done before one can begin."""
+        needed: list[Training] = []
+        if training.role == "student":
+            mine = [teacher for teacher in self.teachers if not teacher.source]
+            needed += [self.teacher_training(teacher, training.split, training.seed) for teacher in mine]
+        if self.run.warm_start and training.role in ("control", "student"):
+            needed.append(self.student_training("scratch", training.split, training.seed))
+        return needed
+
     def logits_path(self, teacher: Teacher, split: Split, seed: int) -> Path:
         """Return where the logits of a teacher are kept: here, even if the teacher comes from another run."""
         folder = self.teacher_training(replace(teacher, source=""), split, seed).folder
@@ -212,11 +224,9 @@ class Plan:
     def identity(self, training: Training) -> dict[str, Any]:
         """Return, as JSON types, all that decides how a training of this run comes out, but for code and libraries."""
         run, split = self.run, training.split
-        chosen_on = split.evaluation if run.protocol == "lab" else split.stopping
         made: dict[str, Any] = {
             "windows": self.fingerprint,
-            "train": ids_hash(self.windows.ids[split.train]),
-            "chosen_on": None if chosen_on is None else ids_hash(self.windows.ids[chosen_on]),
+            "parts": self._parts(split),
             "role": training.role,
             "network": training.network,
             "view": training.view.key(),
@@ -237,6 +247,15 @@ class Plan:
                 which = self.taken[teacher.name][key] if teacher.source else self.identity(trained)
                 made["teachers"].append([which, teacher.weight])
         return made
+
+    def _parts(self, split: Split) -> list[str | None]:
+        """Return the hashes of the windows that a training of a split sees: to learn from, and to choose an epoch on."""
+        if split.fold not in self._hashes:
+            chosen_on = split.evaluation if self.run.protocol == "lab" else split.stopping
+            self._hashes[split.fold] = [
+                None if index is None else ids_hash(self.windows.ids[index]) for index in (split.train, chosen_on)
+            ]
+        return self._hashes[split.fold]
 
     def key(self, training: Training) -> str:
         """Return the sha256 of the identity of a training."""
@@ -306,6 +325,7 @@ class Plan:
             },
             "taken": self.taken,
             "formula": self.run.formula(),
+            "trainings": [os.path.relpath(training.folder, self.folder) for training in self.trainings()],
             "split": self.split_record(),
             "environment": self.environment(),
         }

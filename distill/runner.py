@@ -17,8 +17,9 @@ from typing import Any
 
 import pandas as pd
 
-from distill.checkpoint import DEFAULT_EVERY, Every
 from distill.config import Run
+from distill.keeping import Keeping
+from distill.layout import LOCK
 from distill.plan import Plan
 from distill.progress import Progress
 from distill.results import evaluated
@@ -32,8 +33,6 @@ from tsimage.errors import UserError
 from tsimage.locks import claimed
 from tsimage.store import REPORT
 from tsimage.windows import Windows
-
-LOCK = ".lock"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +56,7 @@ def run(
     windows: Windows | None = None,
     folder: str | Path | None = None,
     progress: Progress | None = None,
-    checkpoint_every: Every = DEFAULT_EVERY,
+    keeping: Keeping | None = None,
 ) -> Result:
     """Do a run, or what is missing of it, and return its result.
 
@@ -70,7 +69,7 @@ def run(
         The run directory; by default below `runs/`, named by the run and a hash of all its options.
     progress : Progress, Plain or Terminal, optional
         Who is told; by default nobody.
-    checkpoint_every : Every
+    keeping : Keeping, optional
         How often the training under way is written to disk; a killed run goes on from there, to the same end.
 
     Returns
@@ -89,13 +88,14 @@ def run(
         windows = load(windows, run.read)
         run = replace(run, data=windows.name)
         folder = folder or run.folder(windows.fingerprint())
-    return execute(Plan(run, windows, folder), progress or Progress(), checkpoint_every)
+    return execute(Plan(run, windows, folder), progress or Progress(), keeping)
 
 
-def execute(plan: Plan, progress: Progress, every: Every = DEFAULT_EVERY) -> Result:
+def execute(plan: Plan, progress: Progress, keeping: Keeping | None = None) -> Result:
     """Do what is missing of a plan: choose what is to be selected, train, evaluate at the end, write the result."""
+    keeping = keeping or Keeping()
     if not plan.run.select:
-        return _execute(plan, progress, every)
+        return _execute(plan, progress, keeping)
     check_folder(plan)
     tried: list[tuple[Candidate, float | None]] = []
     first: Plan | None = None
@@ -107,7 +107,7 @@ def execute(plan: Plan, progress: Progress, every: Every = DEFAULT_EVERY) -> Res
         begin = partial(share, candidate, trial.folder, everyone[0], donor)
         first = first or trial
         try:
-            accuracy = float(_execute(trial, progress, every, begin=begin).table()["mean"].iloc[-1])
+            accuracy = float(_execute(trial, progress, keeping, begin=begin).table()["mean"].iloc[-1])
         except DivergenceError as error:
             progress.say(f"{candidate.name}: failed, {error}")
             tried.append((candidate, None))
@@ -117,13 +117,13 @@ def execute(plan: Plan, progress: Progress, every: Every = DEFAULT_EVERY) -> Res
     chosen = best(tried)
     progress.say(f"Chosen: {chosen.name}. Now on the whole training part; the test part is opened once.")
     final = Plan(with_values(plan.run, chosen.values), plan.windows, plan.folder, asked=plan.run)
-    return _execute(final, progress, every, tried=[c.values | {SCORE: accuracy} for c, accuracy in tried])
+    return _execute(final, progress, keeping, tried=[c.values | {SCORE: accuracy} for c, accuracy in tried])
 
 
 def _execute(
     plan: Plan,
     progress: Progress,
-    every: Every,
+    keeping: Keeping,
     *,
     begin: Callable[[], None] | None = None,
     tried: list[dict[str, Any]] | None = None,
@@ -138,18 +138,9 @@ def _execute(
         return Result(folder=plan.folder, content=atomic.read_json(result_path), was_finished=True)
     plan.folder.mkdir(parents=True, exist_ok=True)
     with alone(plan.folder):
-        for left_over in plan.folder.rglob(".*.partial"):  # of a process that was killed while it wrote
-            if left_over.is_dir():  # a training that was being copied
-                shutil.rmtree(left_over)
-            else:
-                left_over.unlink()
-        if not (plan.folder / "run.json").exists():
-            atomic.write_json(plan.folder / "run.json", plan.describe())
+        open_folder(plan)
         if begin is not None:
             begin()
-        report = plan.windows.read_report
-        if report is not None and report.faults and not (plan.folder / REPORT).exists():
-            report.write(plan.folder / REPORT)
         trainings = plan.trainings()
         split = samples = None
         for number, training in enumerate(trainings, start=1):
@@ -159,10 +150,30 @@ def _execute(
                 continue
             if samples is None or split is not training.split:
                 split, samples = training.split, plan.samples(training.split.train)
-            carry_out(plan, training, samples, title, progress, every)
-        content = evaluated(plan) | {"candidates": tried}
-        atomic.write_json(result_path, content)
+            carry_out(plan, training, samples, title, progress, keeping)
+        content = conclude(plan, tried)
     return Result(folder=plan.folder, content=content, was_finished=False)
+
+
+def open_folder(plan: Plan) -> None:
+    """Make a run directory, or one that a killed process left, ready; its lock is held."""
+    for left_over in plan.folder.rglob(".*.partial"):  # of a process that was killed while it wrote
+        if left_over.is_dir():  # a training that was being copied
+            shutil.rmtree(left_over)
+        else:
+            left_over.unlink()
+    if not (plan.folder / "run.json").exists():
+        atomic.write_json(plan.folder / "run.json", plan.describe())
+    report = plan.windows.read_report
+    if report is not None and report.faults and not (plan.folder / REPORT).exists():
+        report.write(plan.folder / REPORT)
+
+
+def conclude(plan: Plan, tried: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    """Evaluate a plan whose trainings are done, write its result, and return that."""
+    content = evaluated(plan) | {"candidates": tried}
+    atomic.write_json(plan.folder / "result.json", content)
+    return content
 
 
 def check_folder(plan: Plan) -> None:

@@ -102,7 +102,7 @@ def format_table(result: dict[str, Any]) -> str:
     lines = []
     for number, ((_, row), (_, row_f1)) in enumerate(zip(frame.iterrows(), f1.iterrows(), strict=True)):
         if row["role"] == "student":
-            difference = _plus_minus(row["difference"], row["difference_sd"], sign=True)
+            difference = plus_minus(row["difference"], row["difference_sd"], sign=True)
             if row["n"] >= MIN_N:
                 low, high = (row["difference"] + s * row["difference_ci95"] for s in (-1, 1))
                 difference += f", 95 % interval {low:+.2f} to {high:+.2f}"
@@ -115,11 +115,11 @@ def format_table(result: dict[str, Any]) -> str:
             if row["weight"] is None or np.isnan(row["weight"])
             else f"{row['weight']:.2f}",
             f"{row['parameters']:,}",
-            _plus_minus(row["mean"], row["sd"]),
+            plus_minus(row["mean"], row["sd"]),
             str(row["n"]),
             " ".join(f"{value:.2f}" for value in row["seeds"].values()),
             f"{row_f1['mean']:.2f}",
-            *([] if people is None else [_plus_minus(people["mean"][number], people["sd"][number])]),
+            *([] if people is None else [plus_minus(people["mean"][number], people["sd"][number])]),
         )
     text = io.StringIO()
     Console(file=text, width=10_000, color_system=None).print(grid)
@@ -164,6 +164,7 @@ def _percent(share: float | None) -> float:
     return float("nan") if share is None else 100 * share
 
 
-def _plus_minus(mean: float, sd: float, sign: bool = False) -> str:
+def plus_minus(mean: float, sd: float, sign: bool = False) -> str:
+    """Write a mean and its deviation, which is left out where it is NaN."""
     text = f"{mean:+.2f}" if sign else f"{mean:.2f}"
     return text if np.isnan(sd) else f"{text} +- {sd:.2f}"

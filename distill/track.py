@@ -39,8 +39,7 @@ class Tracker:
     """
 
     def __init__(self, run: Path) -> None:
-        if importlib.util.find_spec("tensorboard") is None:
-            raise UserError("tracking needs tensorboard, which is not installed: pip install 'tsimage[track]'")
+        check_installed()
         self.run = run
         self._writer: SummaryWriter | None = None
         self._last = 0.0
@@ -87,6 +86,18 @@ class Tracker:
         for name, value in row.items():
             if name != "epoch":
                 self._writer.add_scalar(name, value, int(row["epoch"]))
+
+
+def check_installed() -> None:
+    """See that there is tensorboard.
+
+    Raises
+    ------
+    UserError
+        If not.
+    """
+    if importlib.util.find_spec("tensorboard") is None:
+        raise UserError("tracking needs tensorboard, which is not installed: pip install 'tsimage[track]'")
 
 
 def track(run: Path) -> list[Path]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,18 +19,34 @@ from safetensors.torch import save as save_tensors
 
 from distill.assembly import teaching_of
 from distill.batching import Samples, random_seed
-from distill.checkpoint import DEFAULT_EVERY, Checkpoints, Every
+from distill.checkpoint import Checkpoints
 from distill.device import free_memory, is_out_of_memory
 from distill.finished import cached_teacher, live_teacher, trained_network
+from distill.keeping import Keeping
 from distill.plan import Plan, Training
 from distill.progress import Progress, describe_epoch
 from distill.rocket import RidgeTeacher
 from distill.splits import groups_of
 from distill.teacher_names import RIDGES
+from distill.track import Tracker
 from distill.train import train
 from tsimage import atomic
 from tsimage.disk import room_for
 from tsimage.errors import UserError
+
+
+@contextmanager
+def _tracked(plan: Plan, training: Training, keeping: Keeping) -> Iterator[Callable[[dict[str, float]], None]]:
+    """Give what is told every epoch that is to be tracked."""
+    if keeping.track == "nothing":
+        yield lambda row: None
+        return
+    tracker = Tracker(plan.folder if plan.pool is None else plan.pool.parent)
+    tracker.begin(training.folder)
+    try:
+        yield tracker.epoch
+    finally:
+        tracker.end()
 
 
 def _fit_ridge(plan: Plan, training: Training, title: str, progress: Progress) -> None:
@@ -67,7 +85,7 @@ def _keep(
 
 
 def carry_out(
-    plan: Plan, training: Training, samples: Samples, title: str, progress: Progress, every: Every = DEFAULT_EVERY
+    plan: Plan, training: Training, samples: Samples, title: str, progress: Progress, keeping: Keeping
 ) -> None:
     """Do a training, or what is missing of it.
 
@@ -80,8 +98,8 @@ def carry_out(
         The training windows of its split.
     title : str
     progress : Progress
-    every : Every
-        How often a checkpoint is written.
+    keeping : Keeping
+        How it is kept on disk while it goes on.
 
     Raises
     ------
@@ -98,7 +116,7 @@ def carry_out(
     micro_batches = 1
     while True:
         try:
-            _train(plan, training, samples, title, progress, every, micro_batches)
+            _train(plan, training, samples, title, progress, keeping, micro_batches)
             return
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -121,7 +139,7 @@ def _train(
     samples: Samples,
     title: str,
     progress: Progress,
-    every: Every,
+    keeping: Keeping,
     micro_batches: int,
 ) -> None:
     began = time.monotonic()
@@ -140,11 +158,11 @@ def _train(
         speak = live_teacher if plan.run.is_live else partial(cached_teacher, say=progress.say)
         teaching = teaching_of(plan.run, [speak(plan, teacher, training, samples) for teacher in plan.teachers])
     training.folder.mkdir(parents=True, exist_ok=True)
-    checkpoints = Checkpoints(training.folder, plan.key(training), every)
+    checkpoints = Checkpoints(training.folder, plan.key(training), keeping.every)
     progress.begin(title, plan.schedule.epochs)
     path, lines = training.folder / "history.jsonl", []
     row: dict[str, float] = {}
-    with room_for(path), path.open("w", encoding="utf-8") as history:
+    with room_for(path), path.open("w", encoding="utf-8") as history, _tracked(plan, training, keeping) as track:
 
         def on_epoch(epoch: dict[str, float]) -> None:
             row.clear()
@@ -152,6 +170,7 @@ def _train(
             lines.append(json.dumps(epoch) + "\n")
             history.write(lines[-1])
             history.flush()
+            track(epoch)
             progress.epoch(epoch)
 
         trained = train(

@@ -36,7 +36,7 @@ import torch
 
 import distill
 from distill import runner, trainings  # noqa: F401  imported before the fork, so that a child begins at once
-from distill.checkpoint import Every
+from distill.keeping import Keeping
 from distill.sealed import pack, unpack
 from tsimage import atomic, load
 from tsimage.errors import UserError
@@ -85,7 +85,7 @@ def do(options: dict[str, object], folder: Path) -> None:
     """Do a run, or what is missing of it."""
     torch.set_num_threads(1)
     windows = load("basic-motions", channels="acc*")
-    distill.run(distill.Run(**{**SMALL, **options}), windows, folder, checkpoint_every=Every(seconds=0.0))  # type: ignore[arg-type]
+    distill.run(distill.Run(**{**SMALL, **options}), windows, folder, keeping=Keeping(checkpoint_every="0s"))  # type: ignore[arg-type]
 
 
 def die() -> None:

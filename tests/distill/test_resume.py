@@ -13,6 +13,7 @@ import distill
 from distill.augment import Augmenter, parse_augment
 from distill.batching import Samples
 from distill.checkpoint import Checkpoints, Every, parse_every
+from distill.keeping import Keeping
 from distill.losses import parse_losses
 from distill.models import build_model
 from distill.plan import Plan
@@ -238,7 +239,7 @@ def test_out_of_memory_halves_what_goes_through_at_once(quick_plan, monkeypatch,
         learn(self, batch, *args, **options)
 
     monkeypatch.setattr("distill.train._Training._learn", limited)
-    carry_out(quick_plan, training, samples, "teacher", told)
+    carry_out(quick_plan, training, samples, "teacher", told, Keeping())
     record = json.loads((training.folder / "training.json").read_text())
     assert record["micro_batches"] == 4
     assert told.lines == [
@@ -259,7 +260,7 @@ def test_memory_for_less_than_two_windows_is_one_sentence(quick_plan, monkeypatc
         "seed 0  teacher wrn10-1:signal: memory ran out even with batches in 8 parts: lower the batch-size or the "
         "image-size, or use another device"
     ):
-        carry_out(quick_plan, training, quick_plan.samples(training.split.train), "teacher", Progress())
+        carry_out(quick_plan, training, quick_plan.samples(training.split.train), "teacher", Progress(), Keeping())
 
 
 def test_gradients_of_parts_add_up_to_that_of_the_batch():

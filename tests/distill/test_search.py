@@ -11,7 +11,7 @@ from distill import Run
 from distill.cli import main
 from distill.progress import Progress
 from distill.proposals import DIGITS, JOURNAL, SEARCHED, Span, Trial, parse_space, propose
-from distill.runner import _alone
+from distill.runner import alone
 from distill.search import default_folder, search
 from tsimage import ReadOptions
 from tsimage.errors import UserError
@@ -266,7 +266,7 @@ def test_the_folder_of_something_else_is_left_alone(whole, people, tmp_path, say
         search(Run(**QUICK), SPACE, N, tmp_path, people)
     with says(f"'{tmp_path / 'notes.txt'}' is a file: choose a folder"):
         search(Run(**QUICK), SPACE, N, tmp_path / "notes.txt", people)
-    with _alone(folder), says(f"another process is at work in '{folder}': wait for it or choose another folder"):
+    with alone(folder), says(f"another process is at work in '{folder}': wait for it or choose another folder"):
         search(Run(**QUICK), SPACE, N, folder, people)
 
 
