@@ -6,20 +6,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from distill.config import Run
     from distill.estimator import DistilledClassifier
+    from distill.grid import run_grid
+    from distill.gridfile import read_grid
+    from distill.keeping import Keeping
     from distill.models import build_model
     from distill.progress import Plain
     from distill.runner import Result, run
 
 _HOME = {
     "DistilledClassifier": "estimator",
+    "Keeping": "keeping",
     "Plain": "progress",
     "Result": "runner",
     "Run": "config",
     "build_model": "models",
+    "read_grid": "gridfile",
     "run": "runner",
+    "run_grid": "grid",
 }
 
-__all__ = ["DistilledClassifier", "Plain", "Result", "Run", "build_model", "run"]
+__all__ = ["DistilledClassifier", "Keeping", "Plain", "Result", "Run", "build_model", "read_grid", "run", "run_grid"]
 
 
 def __getattr__(name: str) -> Any:

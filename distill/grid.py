@@ -23,8 +23,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from distill.batching import Samples
-from distill.gridfile import Cell
+from distill.grid_table import grid_table
+from distill.gridfile import Cell, Grid, read_grid
 from distill.keeping import Keeping
 from distill.layout import FAILED, GRID, LOCK
 from distill.options import options_of, run_from
@@ -326,3 +329,43 @@ class Worker:
         self._log.parent.mkdir(exist_ok=True)
         with room_for(self._log), self._log.open("a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
+
+
+def run_grid(
+    grid: Grid | str | Path,
+    folder: str | Path | None = None,
+    windows: Windows | None = None,
+    progress: Progress | None = None,
+    keeping: Keeping | None = None,
+) -> pd.DataFrame:
+    """Do what is missing of a grid in this process, and return its table.
+
+    Parameters
+    ----------
+    grid : Grid, str or Path
+        As `distill.read_grid` returns it, or the path of its TOML file.
+    folder : str or Path, optional
+        Of the grid; by default below `runs/`, named by the file.
+    windows : Windows, optional
+        In place of the data that the runs name.
+    progress : Progress, Plain or Terminal, optional
+        Who is told; by default nobody.
+    keeping : Keeping, optional
+        How trainings are kept on disk while they go on.
+
+    Returns
+    -------
+    DataFrame
+        One row per model of every run; see `distill.grid_table.grid_table`.
+
+    Raises
+    ------
+    UserError
+        For anything wrong in the file or the data, an impossible run, or a folder of something else; a training that fails is
+        kept as `failed.json`, and its runs are `missing` in the table.
+    """
+    made = grid if isinstance(grid, Grid) else read_grid(grid)
+    plan = GridPlan(made.runs, Path("runs") / made.name if folder is None else Path(folder), windows)
+    prepare(plan)
+    Worker(plan, progress or Progress(), keeping).work()
+    return grid_table(plan.folder)

@@ -49,7 +49,15 @@ def test_every_option_that_the_readme_names_exists(readme, capsys):
     from tsimage.cli import main as imaging
 
     helps = ""
-    for main, command in ((distill, "run"), (imaging, "convert"), (imaging, "show"), (imaging, "info")):
+    for main, command in (
+        (distill, "run"),
+        (distill, "grid"),
+        (distill, "status"),
+        (distill, "search"),
+        (imaging, "convert"),
+        (imaging, "show"),
+        (imaging, "info"),
+    ):
         with pytest.raises(SystemExit):
             main([command, "--help"])
         helps += capsys.readouterr().out
@@ -75,6 +83,23 @@ def test_the_commands_of_distillation_can_be_run(readme, monkeypatch, tmp_path, 
         elif words[1] == "models":
             main(words[1:])
             assert "wrn28-3" in capsys.readouterr().out
+
+
+def test_the_grid_of_the_section_on_many_runs_is_planned_as_it_says(readme, monkeypatch, tmp_path, capsys):
+    from distill.cli import main
+
+    section = readme.partition("## Many runs")[2].partition("\n## ")[0]
+    (grid,) = re.findall(r"```toml\n(.*?)```", section, re.DOTALL)
+    (commands,) = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "grid.toml").write_text(grid.replace("epochs = 20", "epochs = 1"))
+    first, *_ = commands.strip().splitlines()
+    main(shlex.split(first, comments=True)[1:])
+    said = capsys.readouterr().out
+    counts = re.search(r"Here (\d+) students need (\d+) trainings instead of (\d+)", section)
+    assert f"{counts[1]} students in all" in said
+    assert re.search(rf"{counts[2]} trainings, since \d+ of {counts[3]} are shared", said)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_the_table_of_speeds_is_the_committed_result(readme, repository):
