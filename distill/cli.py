@@ -93,6 +93,7 @@ def search(
     """
     from rich.console import Console
 
+    from distill import interrupts
     from distill.device import keep_freed_memory, out_of_memory
     from distill.progress import Plain, Terminal
     from distill.proposals import parse_space
@@ -107,11 +108,11 @@ def search(
     progress.say(f"Search directory {folder}")
     if config.device in ("auto", "cpu"):
         keep_freed_memory()
-    with out_of_memory():
+    with out_of_memory(), interrupts.handled():
         try:
             searched = execute_search(config, spans, trials, folder, windows, progress)
         except KeyboardInterrupt:
-            progress.say("Broken off: the same command continues with the trials that are done.")
+            progress.say("Broken off: the same command goes on from the last checkpoint.")
             raise
     progress.say("")
     progress.say(str(searched))
