@@ -270,10 +270,15 @@ def in_blocks(work: Callable[[int, int], None], n: int, length: int) -> None:
 
 
 def cores() -> int:
-    """Return how many threads paint: the cores this process may use, but 1 in a worker of another process."""
+    """Return how many threads paint: the cores this process may use, but 1 in a worker of another process.
+
+    Not more than the environment variable `TSIMAGE_THREADS` says, by which launched workers share the cores.
+    """
     if multiprocessing.parent_process() is not None:
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    most = os.environ.get("TSIMAGE_THREADS", "")
+    return max(1, min(usable, int(most))) if most.isdecimal() else usable
 
 
 def _threads() -> ThreadPoolExecutor:
