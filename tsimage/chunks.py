@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -59,7 +59,7 @@ def chunks_of(n: int, n_bytes: int, multiple: int = 1) -> list[Chunk]:
 def paint(
     windows: Windows,
     imager: Imager,
-    chunks: Sequence[Chunk],
+    chunks: Iterable[Chunk],
     write: Callable[[Chunk, np.ndarray], None],
     on_written: Callable[[Chunk], None],
 ) -> None:
@@ -71,16 +71,16 @@ def paint(
     ----------
     windows : Windows
     imager : Imager
-    chunks : sequence of Chunk
+    chunks : iterable of Chunk
+        Asked for the next one while the one before is being written.
     write : callable
         Receives a chunk and its images, shape (window, channel, height, width), which are valid until it returns.
         It is never called twice at a time.
     on_written : callable
         Receives each chunk after it was written, in the thread of the caller.
     """
-    longest = max((len(chunk) for chunk in chunks), default=0)
-    shape = (longest, *image_shape(windows, imager))
-    buffers = [np.empty(shape, dtype=imager.dtype) for _ in chunks[:2]]
+    shape = image_shape(windows, imager)
+    buffers = [np.empty((0, *shape), dtype=imager.dtype)] * 2
     writing: tuple[Chunk, Future[None]] | None = None
 
     def finish() -> None:
@@ -90,6 +90,8 @@ def paint(
 
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="write") as writer:
         for turn, chunk in enumerate(chunks):
+            if len(buffers[turn % 2]) < len(chunk):
+                buffers[turn % 2] = np.empty((len(chunk), *shape), dtype=imager.dtype)
             images = buffers[turn % 2][: len(chunk)]
             # a view of a file may lie at an odd address, which compiled loops do not take
             series = np.require(windows.values[chunk.start : chunk.stop], requirements=["C", "A"])

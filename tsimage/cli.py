@@ -25,6 +25,7 @@ from rich.progress import (
 
 from tsimage.errors import UserError
 from tsimage.imager import Imager
+from tsimage.launch import Launch, is_worker
 from tsimage.readers import ReadOptions
 
 if TYPE_CHECKING:
@@ -38,8 +39,10 @@ def convert(
     output: Annotated[Path, tyro.conf.Positional],
     images: Annotated[Imager, Flat],
     read: Annotated[ReadOptions, Flat],
+    where: Annotated[Launch, Flat],
     output_format: Literal["store", "png", "npz", "zarr"] = "store",
     overwrite: bool = False,
+    share: bool = False,
     debug: bool = False,
 ) -> None:
     """Cut recordings into windows, paint them, and write an image store or files for other programs.
@@ -47,16 +50,37 @@ def convert(
     The store is a folder with images.npy (a memory map), labels.csv, ranges.npy and manifest.json, which holds
     checksums that tsimage verify compares. When it was interrupted, the same command continues where it stopped.
 
+    One process paints on all cores; --launch, or --workers with a number above 1, lets several paint one store.
+
     Args:
         input: data set of the catalogue (see tsimage datasets), or a file or folder of recordings or windows.
         output: folder (or, for npz, file) to make; it appears when it is complete.
         images: recipe of the images.
         read: what is read.
+        where: where workers run.
         output_format: store; png: a folder as torchvision's ImageFolder takes it, 8 bits, 1 or 3 channels; npz: one
             file; zarr: a zarr group (pip install 'tsimage[zarr]'). Only a store continues after an interruption.
         overwrite: replace an output of the same format that is there already.
+        share: paint a store together with the same command in other processes, on any machine that sees the output; a
+            finished store of the same windows and recipe is not made again.
         debug: show the traceback of an error.
     """
+    launched = not where.is_alone and not is_worker()
+    share = share or is_worker()
+    if where.is_alone and (where.threads is not None or where.gpus is not None):
+        raise UserError("threads and gpus are of several workers: give --workers as well, or leave them out")
+    if output_format != "store" and (launched or share):
+        raise UserError(
+            f"output-format {output_format} is written by one process: leave out --share, --launch and --workers, or make a "
+            "store"
+        )
+    if launched:
+        from tsimage.joint import convert_with_workers
+
+        with _progress("painting", MofNCompleteColumn()) as on_progress:
+            store = convert_with_workers(command_line(), output, where, on_progress=on_progress, say=_say)
+        _say(str(store))
+        return
     windows = load_and_tell(input, read, _say)
     unchecked = ReadOptions(constant="flag")  # constant windows were dealt with when they were read
     with _progress("painting", MofNCompleteColumn()) as on_progress:
@@ -64,7 +88,14 @@ def convert(
             from tsimage.conversion import convert as convert_windows
 
             store = convert_windows(
-                windows, output, images, unchecked, overwrite=overwrite, on_progress=on_progress, say=_say
+                windows,
+                output,
+                images,
+                unchecked,
+                overwrite=overwrite,
+                share=share,
+                on_progress=on_progress,
+                say=_say,
             )
         else:
             from tsimage.outputs import export
@@ -296,6 +327,14 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
+_running: list[str] = []
+
+
+def command_line() -> list[str]:
+    """Return the command that `main_for` runs in this process, as another process, perhaps elsewhere, can run it."""
+    return list(_running)
+
+
 def main_for(
     program: str, description: str, commands: dict[str, Callable[..., Any]], args: Sequence[str] | None
 ) -> None:
@@ -304,6 +343,8 @@ def main_for(
     An error with an `exit_code` of its own exits with that. `--debug` shows the traceback instead. Interrupting exits with 130 (SIGTERM, where it is handled, with 143).
     """
     arguments = list(sys.argv[1:] if args is None else args)
+    # -P: what lies in the working folder is no part of the program
+    _running[:] = [sys.executable, "-P", "-c", f"from {program}.cli import main; main()", *arguments]
     try:
         tyro.extras.subcommand_cli_from_dict(
             commands, prog=program, description=description, args=arguments, config=(tyro.conf.FlagCreatePairsOff,)

@@ -2,7 +2,7 @@
 
 The working folder of `out` is `.out.partial`. It holds `lock`, what is being made (`made`), the output that was there
 before, for the moment between two renames (`replaced`), and, where a maker can continue after a kill, what it plans
-(`plan.json`) and what it has finished (`chunks.jsonl`).
+(`plan.json`) and what it has finished (`chunks.jsonl`); where several make one output (`tsimage.sharing`), also `turn`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ try:
 except ImportError:  # Windows: two processes with one output are not kept apart there
     fcntl = None  # type: ignore[assignment]
 
-LOCK, MADE, REPLACED = "lock", "made", "replaced"
+LOCK, TURN, MADE, REPLACED = "lock", "turn", "made", "replaced"
 JOURNAL, PLAN = "chunks.jsonl", "plan.json"
 
 
@@ -71,37 +71,34 @@ def making(
     UserError
         If the output exists, another process makes it, or the disk is too small or gets full.
     """
-    work = _work_folder(output)
+    work = work_folder(output)
     if os.path.lexists(work):
         with _alone(output, work):
-            _settle(output, work)
-            if {entry.name for entry in work.iterdir()} == {LOCK}:
-                _remove(work)
-    _check_name(output, replaceable, kind, overwrite)
-    _check_disk(output, work, n_bytes, say)
+            settle(output, work)
+            if {entry.name for entry in work.iterdir()} <= {LOCK, TURN}:
+                remove(work)
+    check_name(output, replaceable, kind, overwrite)
+    check_disk(output, work, n_bytes, say)
     output.parent.mkdir(parents=True, exist_ok=True)
     with _alone(output, work):
-        _settle(output, work)
+        settle(output, work)
         try:
-            _check_name(output, replaceable, kind, overwrite)  # another process may just have finished it
+            check_name(output, replaceable, kind, overwrite)  # another process may just have finished it
             yield work
-            _publish(output, work)
+            publish(output, work)
         except BaseException as error:
-            kept = _size(work / JOURNAL) > 0
+            kept = size_of(work / JOURNAL) > 0
             if not kept:
-                _remove(work)
-            if isinstance(error, OSError) and error.errno in FULL:
-                raise _full(output, work, n_bytes, kept) from error
-            if kept:
-                say(f"What is finished is kept in '{work}': the same command continues from there")
+                remove(work)
+            tell_failure(error, output, work, n_bytes, kept, say)
             raise
-        _remove(work)
+        remove(work)
 
 
 def clear(work: Path) -> None:
-    """Remove everything in a working folder except its lock."""
+    """Remove everything in a working folder except its locks."""
     for entry in work.iterdir():
-        if entry.name == LOCK:
+        if entry.name in (LOCK, TURN):
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
@@ -121,7 +118,8 @@ def in_words(n_bytes: float) -> str:
     return f"{n_bytes / 1e3:.1f} kB"
 
 
-def _work_folder(output: Path) -> Path:
+def work_folder(output: Path) -> Path:
+    """Return the folder beside an output in which it is made."""
     if output.name in ("", ".."):
         raise UserError(f"output '{output}' is not allowed: give the name of a file or folder to make")
     return output.with_name(f".{output.name}.partial")
@@ -134,7 +132,7 @@ def _alone(output: Path, work: Path) -> Iterator[None]:
         lock = _lock_file(work)
         if lock is not None:
             _hold(lock, output)
-            if _is_at(lock, work / LOCK):
+            if is_at(lock, work / LOCK):
                 break
             lock.close()  # whoever held it has removed the folder meanwhile
     try:
@@ -144,10 +142,16 @@ def _alone(output: Path, work: Path) -> Iterator[None]:
 
 
 def _lock_file(work: Path) -> IO[bytes] | None:
-    work.mkdir(exist_ok=True)
     with suppress(FileNotFoundError):
+        make_folder(work)
         return (work / LOCK).open("ab")
     return None
+
+
+def make_folder(work: Path) -> None:
+    """Make a working folder, which another process may be making or removing at the same time."""
+    with suppress(FileExistsError):
+        work.mkdir()
 
 
 def _hold(lock: IO[bytes], output: Path) -> None:
@@ -159,21 +163,25 @@ def _hold(lock: IO[bytes], output: Path) -> None:
         if error.errno not in (errno.EAGAIN, errno.EACCES):
             return  # a file system without locks
         lock.close()
-        raise UserError(
-            f"another process is making '{output}': wait until it has finished, or choose another output"
-        ) from error
+        raise occupied(output) from error
 
 
-def _is_at(lock: IO[bytes], path: Path) -> bool:
+def occupied(output: Path) -> UserError:
+    """Say that another process, which does not share, makes this output."""
+    return UserError(f"another process is making '{output}': wait until it has finished, or choose another output")
+
+
+def is_at(lock: IO[bytes], path: Path) -> bool:
+    """Tell whether an open file is still the one of that name."""
     try:
         return os.path.samestat(os.fstat(lock.fileno()), path.stat())
     except FileNotFoundError:
         return False
 
 
-def _settle(output: Path, work: Path) -> None:
+def settle(output: Path, work: Path) -> None:
     """Undo what a process left that was killed while it published, and touch no folder that is not ours."""
-    found = {entry.name for entry in work.iterdir()} - {LOCK}
+    found = {entry.name for entry in work.iterdir()} - {LOCK, TURN}
     foreign = sorted(name for name in found - {MADE, REPLACED, JOURNAL, PLAN} if not name.startswith("."))
     if foreign:
         raise UserError(
@@ -185,7 +193,8 @@ def _settle(output: Path, work: Path) -> None:
         clear(work)
 
 
-def _check_name(output: Path, replaceable: Callable[[Path], bool], kind: str, overwrite: bool) -> None:
+def check_name(output: Path, replaceable: Callable[[Path], bool], kind: str, overwrite: bool) -> None:
+    """Refuse an output that is there already and is not to be replaced."""
     if not os.path.lexists(output):
         return
     if not replaceable(output):
@@ -194,11 +203,12 @@ def _check_name(output: Path, replaceable: Callable[[Path], bool], kind: str, ov
         raise UserError(f"output '{output}' exists already: choose another name (option overwrite replaces it)")
 
 
-def _check_disk(output: Path, work: Path, n_bytes: int, say: Callable[[str], None]) -> None:
+def check_disk(output: Path, work: Path, n_bytes: int, say: Callable[[str], None]) -> None:
+    """Say what an output will take, and refuse it where that is not free."""
     folder = next(p for p in (output.parent, *output.parent.absolute().parents) if p.exists())
     if not folder.is_dir():
         raise UserError(f"output '{output}' cannot be made: '{folder}' is a file; choose a folder")
-    free, there = shutil.disk_usage(folder).free, _size(work / MADE)
+    free, there = shutil.disk_usage(folder).free, size_of(work / MADE)
     if n_bytes - there > free:
         raise UserError(
             f"output '{output}' needs {in_words(n_bytes)} but '{folder}' has {in_words(free + there)} free: "
@@ -207,8 +217,18 @@ def _check_disk(output: Path, work: Path, n_bytes: int, say: Callable[[str], Non
     say(f"'{output}' will take about {in_words(n_bytes)}; '{folder}' has {in_words(free + there)} free")
 
 
+def tell_failure(
+    error: BaseException, output: Path, work: Path, n_bytes: int, kept: bool, say: Callable[[str], None]
+) -> None:
+    """Say what is kept after a failure; raise what a full disk means."""
+    if isinstance(error, OSError) and error.errno in FULL:
+        raise _full(output, work, n_bytes, kept) from error
+    if kept:
+        say(f"What is finished is kept in '{work}': the same command continues from there")
+
+
 def _full(output: Path, work: Path, n_bytes: int, kept: bool) -> UserError:
-    missing = max(0, n_bytes - _size(work / MADE))
+    missing = max(0, n_bytes - size_of(work / MADE))
     mend = f"; what is finished is kept in '{work}'" if kept else ""
     return UserError(
         f"the disk that holds '{output}' is full: {in_words(missing)} ({missing:,} bytes) more are needed: make room and "
@@ -216,14 +236,16 @@ def _full(output: Path, work: Path, n_bytes: int, kept: bool) -> UserError:
     )
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
     """Return the bytes of a file or of all files below a folder, 0 if there is none."""
-    if path.is_dir():
-        return sum(_size(entry) for entry in path.iterdir())
-    return path.stat().st_size if path.exists() else 0
+    try:
+        return sum(size_of(entry) for entry in path.iterdir()) if path.is_dir() else path.stat().st_size
+    except FileNotFoundError:  # it may just be removed by another process
+        return 0
 
 
-def _publish(output: Path, work: Path) -> None:
+def publish(output: Path, work: Path) -> None:
+    """Give what was made its name, and move what had it before aside."""
     if (work / MADE).is_dir():
         atomic.sync_folder(work / MADE)
     if os.path.lexists(output):
@@ -232,8 +254,10 @@ def _publish(output: Path, work: Path) -> None:
     atomic.sync_folder(output.parent)
 
 
-def _remove(work: Path) -> None:
+def remove(work: Path) -> None:
+    """Remove a working folder, its locks last."""
     clear(work)
     with suppress(OSError):  # another process may hold the next lock already
+        (work / TURN).unlink(missing_ok=True)
         (work / LOCK).unlink()
         work.rmdir()
