@@ -33,9 +33,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+import torch._dynamo  # this and the next before the fork, so that a child begins at once
 
 import distill
-from distill import runner, trainings  # noqa: F401  imported before the fork, so that a child begins at once
+from distill import runner, trainings  # noqa: F401
 from distill.keeping import Keeping
 from distill.sealed import pack, unpack
 from tsimage import atomic, load
