@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import tsimage
+from distill.table import spread
 from tsimage.verification import verify
 
 
@@ -28,6 +29,35 @@ def test_tables_are_the_committed_results(readme, repository, name):
         assert f"{result['parameters']:,}" in row
     student = results.iloc[-1]
     assert f"paired by seed: {student['difference']:+.2f} +- {student['difference_sd']:.2f}" in block
+
+
+def test_the_table_of_people_left_out_is_the_committed_result(readme, repository):
+    results = pd.read_csv(repository / "experiments" / "results" / "loso-hapt.csv")
+    names = {
+        "teacher wrn16-1:gasf": ("teacher", "gasf"),
+        "teacher wrn16-1:signal": ("teacher", "signal"),
+        "wrn16-1 from scratch": ("scratch", "signal"),
+        "wrn16-1 distilled": ("student", "signal"),
+    }
+    accuracy = {}
+    for name, (role, view) in names.items():
+        rows = results[(results["role"] == role) & (results["view"] == view)].set_index("person")
+        accuracy[name] = rows["accuracy"]
+        cells = (
+            np.average(rows["accuracy"], weights=rows["windows"]),
+            rows["accuracy"].mean(),
+            rows["accuracy"].std(ddof=1),
+            rows["accuracy"].min(),
+        )
+        assert len(rows) == 30
+        assert f"| {name} | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |" in readme.splitlines()
+    difference = accuracy["wrn16-1 distilled"] - accuracy["wrn16-1 from scratch"]
+    found = spread(difference.tolist())
+    low, high = (found["mean"] + side * found["ci95"] for side in (-1, 1))
+    assert (
+        f"{found['mean']:.2f} +- {found['sd']:.2f} over people, 95 % interval {low:+.2f} to {high:+.2f}: better for "
+        f"{(difference > 0).sum()}, worse for {(difference < 0).sum()}, equal for {(difference == 0).sum()}."
+    ) in readme
 
 
 def test_the_effect_of_scaling_is_the_committed_result(readme, repository):
@@ -63,7 +93,16 @@ def test_every_option_that_the_readme_names_exists(readme, capsys):
         helps += capsys.readouterr().out
     options = set(re.findall(r"--[a-z][a-z-]+", readme))
     assert options
-    foreign = {"--logdir"}  # of tensorboard
+    foreign = {
+        "--logdir",
+        "--head",
+        "--port",
+        "--address",
+        "--array",
+        "--cpus-per-task",
+        "--time",
+        "--requeue",
+    }  # of other programs
     assert not {option for option in options - foreign if not re.search(rf"{option}(?![\w-])", helps)}
 
 
