@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 
@@ -9,11 +10,12 @@ import numpy as np
 
 from distill.assembly import teaching_of
 from distill.batching import Samples
+from distill.device import free_memory, is_out_of_memory
 from distill.plan import Plan, Training
 from distill.schedule import Schedule
 from distill.teacher_names import RIDGES
 from distill.teaching import live
-from distill.train import train
+from distill.train import DivergenceError, train
 
 _STEPS = 3
 
@@ -37,18 +39,31 @@ def estimate_all(trainings: Iterable[tuple[Plan, Training]], steps: int = _STEPS
             continue
         is_live = training.role == "student" and plan.run.is_live
         of_student = (plan.run.teacher, plan.run.loss) if is_live else ()
-        shape = (plan.fingerprint, plan.schedule.batch_size, plan.run.augment, plan.precision)
+        shape = (plan.fingerprint, plan.schedule.batch_size, plan.run.augment, plan.device, plan.precision)
         key = (*shape, training.network, training.view.key(), *of_student)
         if key not in seconds:
-            seconds[key] = _step_seconds(plan, training, is_live, steps)
+            seconds[key] = _timed(plan, training, is_live, steps)
         steps_per_epoch = -(-len(training.split.train) // plan.schedule.batch_size)
         found.append(seconds[key] * steps_per_epoch * plan.schedule.epochs)
     return found
 
 
+def _timed(plan: Plan, training: Training, is_live: bool, steps: int) -> float:
+    """Return the seconds of a step, NaN where a few steps cannot be done as they are: the training itself says why."""
+    try:
+        return _step_seconds(plan, training, is_live, steps)
+    except DivergenceError:
+        return math.nan
+    except (RuntimeError, MemoryError) as error:  # a training then takes batches in parts
+        if not is_out_of_memory(error):
+            raise
+    free_memory()
+    return math.nan
+
+
 def _step_seconds(plan: Plan, training: Training, is_live: bool, steps: int) -> float:
     if training.network in RIDGES:
-        return float("nan")
+        return math.nan
     samples = plan.samples(training.split.train)
     size = min(len(samples.ids), plan.schedule.batch_size)
     few = Samples(values=samples.values[:size], labels=samples.labels[:size], ids=samples.ids[:size])
@@ -61,7 +76,7 @@ def _step_seconds(plan: Plan, training: Training, is_live: bool, steps: int) -> 
         plan.build(training, samples),
         training.view,
         few,
-        Schedule(epochs=1 + steps, batch_size=size, learning_rate=plan.schedule.learning_rate),
+        Schedule(epochs=1 + steps, batch_size=size, learning_rate=Schedule.final_rate),  # low, so that none diverges
         seed=training.seed,
         teaching=lesson,
         augmenter=plan.augmenter(samples, training.seed),

@@ -6,6 +6,7 @@ On a file system that several machines share the locks reach across machines whe
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,8 +30,10 @@ def locked(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def claimed(path: Path) -> Iterator[bool]:
-    """Hold the lock of a file if nobody else has it; gives whether that is so, at once.
+def claimed(path: Path, patience_s: float = 0.0) -> Iterator[bool]:
+    """Hold the lock of a file if nobody else has it; gives whether that is so, at once or after some patience.
+
+    Whoever asks `is_held` has the lock for an instant, too: give patience where a false no is more than a delay.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "lock"
@@ -39,7 +42,10 @@ def claimed(path: Path) -> Iterator[bool]:
     True False
     """
     with _opened(path) as file:
-        yield _claim(file, exclusive=True)
+        deadline = time.monotonic() + patience_s
+        while not (mine := _claim(file, exclusive=True)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        yield mine
 
 
 def is_held(path: Path) -> bool:

@@ -1,0 +1,50 @@
+"""The time of trainings, from timing a few steps; whatever is wrong with a training is left to the training to say."""
+
+import math
+
+import pytest
+import torch
+
+import distill
+from distill.estimate import estimate
+from distill.plan import Plan
+from tests.distill.tiny_runs import QUICK
+
+
+@pytest.fixture
+def windows(people):
+    return people
+
+
+def seconds(run, windows):
+    return {training.role: found for training, found in estimate(Plan(distill.Run(**QUICK | run), windows), steps=1)}
+
+
+def test_a_run_that_would_diverge_is_timed_like_any_other(windows):
+    assert all(0 < found < 60 for found in seconds({"learning_rate": 1e18}, windows).values())
+
+
+def test_where_memory_ends_the_time_is_not_known(windows, monkeypatch):
+    def ends(*args, **options):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("distill.estimate.train", ends)
+    assert all(math.isnan(found) for found in seconds({}, windows).values())
+
+
+def test_any_other_error_is_no_estimate(windows, monkeypatch):
+    def breaks(*args, **options):
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr("distill.estimate.train", breaks)
+    with pytest.raises(RuntimeError, match="a defect"):
+        seconds({}, windows)
+
+
+def test_trainings_of_a_kind_are_timed_once(people, monkeypatch):
+    calls = []
+    monkeypatch.setattr("distill.estimate._step_seconds", lambda plan, training, *rest: calls.append(training) or 2.0)
+    plan = Plan(distill.Run(**QUICK | {"seeds": (0, 1, 2)}), people)
+    found = [made for _, made in estimate(plan)]
+    assert len(calls) == 2  # images and signals
+    assert found == [2.0 * QUICK["epochs"]] * 12  # one batch in an epoch
