@@ -13,6 +13,8 @@ from tsimage.errors import UserError
 from tsimage.launch import Launch
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from distill.grid import GridPlan
     from distill.progress import Progress
 
@@ -68,13 +70,15 @@ def grid(
         if dry_run:
             plain.say("Nothing was trained.")
             return
-        prepare(plan)
+        gone = prepare(plan)
+        if gone:
+            plain.say(f"{gone} runs that {folder} held are not in {file}: they stay there, but not in the table")
         if retry_failed:
             plain.say(f"{retry(folder)} trainings that failed are tried again")
         watch = LiveTable(console, folder) if console.is_terminal else CountLines(sys.stdout, folder)
         try:
             if launch.is_alone:
-                Worker(plan, watch if isinstance(watch, LiveTable) else plain, keeping).work()
+                Worker(plan, watch if isinstance(watch, LiveTable) else plain, keeping, on_wait=watch.look).work()
             else:
                 options = ["--checkpoint-every", keeping.checkpoint_every, "--track", keeping.track]
                 command = [sys.executable, "-m", "distill", "work", str(folder), *options]
@@ -87,7 +91,7 @@ def grid(
             raise
         finally:
             watch.stop()
-    _tell_end(folder, cells.axes, console)
+    _tell_end(plan, cells.axes)
 
 
 def work(
@@ -102,16 +106,19 @@ def work(
         keeping: how trainings are kept.
         debug: show the traceback of an error.
     """
+    from contextlib import chdir
+
     from distill import interrupts
     from distill.device import keep_freed_memory, out_of_memory
-    from distill.grid import GridPlan, Worker, cells_of, prepare
+    from distill.grid import GridPlan, Worker, cells_of, home_of, join
     from distill.progress import Plain
 
-    plan = GridPlan(cells_of(folder), folder)
-    prepare(plan)
-    if plan.plans[0].device.type == "cpu":
-        keep_freed_memory()
-    with out_of_memory(), interrupts.handled():
+    folder = folder.absolute()
+    with chdir(home_of(folder)), out_of_memory(), interrupts.handled():
+        plan = GridPlan(cells_of(folder), folder)
+        join(plan)
+        if plan.plans[0].device.type == "cpu":
+            keep_freed_memory()
         Worker(plan, Plain(sys.stdout), keeping).work()
 
 
@@ -134,7 +141,11 @@ def status(folder: Annotated[Path, tyro.conf.Positional], json: bool = False, de
     if json:
         sys.stdout.write(writer.dumps(found.to_json(), indent=1) + "\n")
         return
-    Console(soft_wrap=not sys.stdout.isatty()).print(as_table(found), markup=False, highlight=False)
+    console = Console()
+    if console.is_terminal:
+        console.print(as_table(found))
+    else:
+        _write_plainly(as_table(found))
 
 
 def _tell_plan(plan: GridPlan, workers: int, progress: Progress) -> None:
@@ -163,27 +174,48 @@ def _tell_plan(plan: GridPlan, workers: int, progress: Progress) -> None:
         progress.say(f"About {total} for {len(times)} trainings{unknown}, from timing a few steps of each kind")
 
 
-def _tell_end(folder: Path, axes: tuple[str, ...], console: object) -> None:
+def _write_plainly(table: RenderableType) -> None:
+    """Write a table with whole lines, however long."""
     import io
-    import json
 
     from rich.console import Console
+
+    text = io.StringIO()
+    Console(file=text, width=10_000, color_system=None).print(table)
+    sys.stdout.write("\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines()) + "\n")
+
+
+def _tell_end(plan: GridPlan, axes: tuple[str, ...]) -> None:
+    import json
 
     from distill.grid_table import as_table, grid_table
     from distill.status import status as status_of
     from tsimage import atomic
 
-    frame = grid_table(folder)
+    folder, content = plan.folder, plan.describe()
+    frame = grid_table(folder, content=content)
     if "seeds" in frame:
         frame["seeds"] = [json.dumps(values) if isinstance(values, dict) else "" for values in frame["seeds"]]
-    atomic.write_bytes(folder / "table.csv", frame.to_csv(index=False, lineterminator="\n").encode())
-    text = io.StringIO()
-    Console(file=text, width=10_000, color_system=None).print(as_table(frame, axes))
-    sys.stdout.write("\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines()) + "\n\n")
-    sys.stdout.write(f"All models: {folder / 'table.csv'}\n")
-    failed = [training for training in status_of(folder).trainings if training.state == "failed"]
+    path, csv = folder / "table.csv", frame.to_csv(index=False, lineterminator="\n").encode()
+    if not path.exists() or path.read_bytes() != csv:
+        atomic.write_bytes(path, csv)
+    _write_plainly(as_table(frame, axes))
+    sys.stdout.write(f"\nAll models: {path}\n")
+    found = status_of(folder, content)
+    failed = [training for training in found.trainings if training.state == "failed"]
+    unread = [run for run in found.runs if run.error]
     if failed:
         raise FailedTrainingsError(
             f"{len(failed)} trainings failed (first {failed[0].title}: {failed[0].error}): see distill status {folder}; "
             "--retry-failed tries them again"
+        )
+    if unread:
+        raise FailedTrainingsError(
+            f"{len(unread)} runs could not be evaluated (first {unread[0].name}: {unread[0].error}): see distill status {folder}"
+        )
+    missing = sum(run.state != "done" for run in found.runs)
+    if missing:
+        raise FailedTrainingsError(
+            f"{missing} of {len(found.runs)} runs are not done, as their workers ended: see {folder / 'logs'}; the same command "
+            "goes on"
         )

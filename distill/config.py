@@ -211,11 +211,15 @@ class Run:
         """Return the sha256 of the run and of `data`, the fingerprint of windows that come from memory."""
         return hashlib.sha256((json.dumps(self.to_json(), sort_keys=True) + data).encode()).hexdigest()
 
+    @property
+    def slug(self) -> str:
+        """Data, teachers and student in words, to begin the name of a folder with."""
+        words = [Path(self.data).name.split(".")[0], *self.teacher, "to", self.student]
+        return re.sub(r"[^a-z0-9.+-]+", "_", "-".join(words).lower())[:80]
+
     def folder(self, data: str = "") -> Path:
         """Return the default run directory: what the run is in words, and a hash that covers every option."""
-        words = [Path(self.data).name.split(".")[0], *self.teacher, "to", self.student]
-        slug = re.sub(r"[^a-z0-9.+-]+", "_", "-".join(words).lower())[:80]
-        return Path("runs") / f"{slug}-{self.hash(data)[:8]}"
+        return Path("runs") / f"{self.slug}-{self.hash(data)[:8]}"
 
 
 def _elementwise(match: re.Match[str]) -> str:

@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import socket
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,12 +28,12 @@ from distill.batching import Samples
 from distill.grid_table import grid_table
 from distill.gridfile import Cell, Grid, read_grid
 from distill.keeping import Keeping
-from distill.layout import FAILED, GRID, LOCK
+from distill.layout import FAILED, GRID, LOCK, described
 from distill.options import options_of, run_from
 from distill.plan import Plan, Training
 from distill.progress import Progress
 from distill.runner import check_folder, conclude, open_folder
-from distill.trainings import carry_out
+from distill.trainings import carry_out, tidy
 from tsimage import atomic
 from tsimage.datasets import load
 from tsimage.disk import DiskFullError, room_for
@@ -93,8 +92,7 @@ class GridPlan:
             try:
                 if key not in loaded:
                     loaded[key] = load(run.data if windows is None else windows, run.read)
-                slug = re.sub(r"[^A-Za-z0-9.+=-]+", "_", cell.name)[:80]
-                place = folder / RUNS / f"{slug}-{run.hash()[:8]}"
+                place = folder / RUNS / f"{run.slug}-{run.hash()[:16]}"  # the same whatever else the grid holds
                 self.plans.append(Plan(run, loaded[key], place, pool=folder / TRAININGS))
             except UserError as error:
                 raise UserError(f"run '{cell.name}' of line {cell.line}: {error}") from error
@@ -129,6 +127,9 @@ class GridPlan:
                     "options": options_of(cell.run),
                     "folder": name(plan.folder),
                     "trainings": [name(path) for path in needed],
+                    "windows": plan.fingerprint,
+                    "device": plan.device.type,
+                    "precision": plan.precision,
                 }
                 for cell, plan, needed in zip(self.cells, self.plans, self.needed, strict=True)
             ],
@@ -141,38 +142,84 @@ class GridPlan:
                 for path, job in self.jobs.items()
             },
             "environment": self.plans[0].environment(),
+            "working_directory": str(Path.cwd()),
         }
 
 
-def prepare(plan: GridPlan) -> None:
+def prepare(plan: GridPlan) -> int:
     """See that the folder is new or of a grid that this code may go on with, and write what is to be done.
 
     A grid may grow or change: what was trained for it stays, and is not trained again.
 
+    Returns
+    -------
+    int
+        How many runs of the folder are no longer among those of the grid.
+
     Raises
     ------
     UserError
-        If the folder holds something else, or trainings of other code.
+        If the folder holds something else, or trainings of other code, other windows, another device or precision.
     """
     path = plan.folder / GRID
     if plan.folder.exists() and not plan.folder.is_dir():
         raise UserError(f"'{plan.folder}' is a file: choose a folder")
-    if not path.exists() and plan.folder.exists() and any(entry.name != LOCK for entry in plan.folder.iterdir()):
+    others = plan.folder.exists() and any(not _is_ours(entry) for entry in plan.folder.iterdir())
+    if others and not path.exists():  # in this order, as another process may be beginning the same grid
         raise UserError(f"'{plan.folder}' is not empty and holds no grid: choose another folder")
     with locked(plan.folder / LOCK):
-        made = plan.describe()
-        if path.exists():
-            before = _read(path)["environment"]
-            begun = next((plan.folder / TRAININGS).glob("*/*.safetensors"), None)
-            for key in ("code_sha256", "torch"):
-                if begun is not None and before.get(key) != made["environment"][key]:
-                    raise UserError(
-                        f"'{plan.folder}' holds trainings of {key} {before.get(key)}, here it is "
-                        f"{made['environment'][key]}: one table must not mix them; choose another folder or remove it"
-                    )
+        for left_over in plan.folder.glob(f".{GRID}.*.partial"):  # of a process that was killed while it wrote
+            left_over.unlink()
+        made = json.loads(json.dumps(plan.describe()))
+        before = described(plan.folder) if path.exists() else None
+        if before is not None and next((plan.folder / TRAININGS).glob("*/*.safetensors"), None) is not None:
+            _check_alike(plan.folder, before, made)
         for cell in plan.plans:
             check_folder(cell)
-        atomic.write_json(path, made)
+        if made != before:
+            atomic.write_json(path, made)
+    return 0 if before is None else len(_folders(before) - _folders(made))
+
+
+def join(plan: GridPlan) -> None:
+    """See that this code, device and precision, and the windows here, are those of a grid that was begun; write nothing.
+
+    Raises
+    ------
+    UserError
+        If the folder holds no grid, or one that this process would do differently.
+    """
+    _check_alike(plan.folder, described(plan.folder), plan.describe())
+
+
+def _is_ours(entry: Path) -> bool:
+    return entry.name == LOCK or (entry.name.startswith(f".{GRID}.") and entry.suffix == ".partial")
+
+
+def _folders(content: Mapping[str, Any]) -> set[str]:
+    return {entry["folder"] for entry in content["runs"]}
+
+
+def _check_alike(folder: Path, before: Mapping[str, Any], made: Mapping[str, Any]) -> None:
+    """Refuse to put trainings into one table that other code, or another device, makes differently."""
+    mend = "one table must not mix them; choose another folder or remove it"
+    for key in ("code_sha256", "torch"):
+        then, now = before["environment"].get(key), made["environment"][key]
+        if then != now:
+            raise UserError(f"'{folder}' holds trainings of {key} {then}, here it is {now}: {mend}")
+    known = {entry["folder"]: entry for entry in before["runs"]}
+    for entry in made["runs"]:
+        then = known.get(entry["folder"], entry)
+        if then["windows"] != entry["windows"]:
+            raise UserError(
+                f"'{folder}' holds run '{entry['name']}' on other windows than data '{entry['options']['data']}' has here: {mend}"
+            )
+        for key in ("device", "precision"):
+            if then[key] != entry[key]:
+                raise UserError(
+                    f"'{folder}' holds run '{entry['name']}' with {key} {then[key]}, here it is {entry[key]}: one table must not "
+                    f"mix them; go on where it is {then[key]}, or choose another folder and give {key} in [run]"
+                )
 
 
 def cells_of(folder: Path) -> list[Cell]:
@@ -185,22 +232,21 @@ def cells_of(folder: Path) -> list[Cell]:
     """
     return [
         Cell(run=run_from(entry["options"]), values=entry["values"], line=entry["line"])
-        for entry in _read(folder / GRID)["runs"]
+        for entry in described(folder)["runs"]
     ]
 
 
-def _read(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        raise UserError(f"'{path.parent}' holds no grid: give the folder of one, or begin one with distill grid FILE")
-    content = atomic.read_json(path)
-    if not isinstance(content, dict) or not {"runs", "trainings", "environment"} <= content.keys():
-        raise UserError(f"'{path}' describes no grid of this version: choose another folder")
-    return content
+def home_of(folder: Path) -> Path:
+    """Return where a grid was begun, which relative paths of its runs start from; here where that folder is not."""
+    home = Path(described(folder)["working_directory"])
+    return home if home.is_dir() else Path.cwd()
 
 
 def retry(folder: Path) -> int:
     """Forget which trainings failed, so that they are tried again; returns how many there were."""
-    failures = list((folder / TRAININGS).glob(f"*/{FAILED}"))
+    failures = list(
+        (folder / TRAININGS).glob(f"*/{FAILED}")
+    )  # a run that could not be evaluated is tried in every start
     for failure in failures:
         failure.unlink(missing_ok=True)
     return len(failures)
@@ -217,13 +263,23 @@ class Worker:
         Who is told of the trainings that this process does.
     keeping : Keeping, optional
         How trainings are kept on disk while they go on.
+    on_wait : callable, optional
+        Called about every half second while only others are at work.
     """
 
-    def __init__(self, plan: GridPlan, progress: Progress, keeping: Keeping | None = None) -> None:
+    def __init__(
+        self,
+        plan: GridPlan,
+        progress: Progress,
+        keeping: Keeping | None = None,
+        on_wait: Callable[[], None] | None = None,
+    ) -> None:
         self.plan, self.progress, self.keeping = plan, progress, keeping or Keeping()
+        self.on_wait = on_wait or (lambda: None)
         self.done: set[Path] = set()
         self.lost: set[Path] = set()
         self.finished: set[Path] = set()
+        """Runs with a result, or whose evaluation fails."""
         self._held: tuple[object, Samples] | None = None
         self._log = plan.folder / LOG / f"{socket.gethostname()}-{os.getpid()}.jsonl"
 
@@ -233,11 +289,12 @@ class Worker:
             did_something = False
             for job in self.plan.jobs.values():
                 did_something |= self._look_at(job)
-            for plan, needed in zip(self.plan.plans, self.plan.needed, strict=True):
-                did_something |= self._finish(plan, needed)
+            for cell, plan, needed in zip(self.plan.cells, self.plan.plans, self.plan.needed, strict=True):
+                did_something |= self._finish(cell, plan, needed)
             if len(self.done) + len(self.lost) == len(self.plan.jobs) and self._all_finished():
                 return
             if not did_something:
+                self.on_wait()
                 time.sleep(POLL_S)  # others are at work on what is left
 
     def _all_finished(self) -> bool:
@@ -254,6 +311,7 @@ class Worker:
         if folder in self.done or folder in self.lost:
             return False
         if job.training.is_done:
+            tidy(job.training)
             self.done.add(folder)
             return True
         if job.failure.exists() or not self.lost.isdisjoint(job.needs):
@@ -281,20 +339,24 @@ class Worker:
         except (DiskFullError, OSError):
             raise  # of the whole grid, not of this training
         except Exception as error:  # a user's mistake or a defect: either way the others go on
-            said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-            self.progress.say(f"{title}  failed: {said}")
-            failure = {
-                "error": said,
-                "traceback": traceback.format_exc(),
-                "host": socket.gethostname(),
-                "pid": os.getpid(),
-            }
-            atomic.write_json(job.failure, failure)
-            self._note("failed", folder)
+            self._fail(folder, title, error)
             self.lost.add(folder)
             return
         self._note("done", folder)
         self.done.add(folder)
+
+    def _fail(self, folder: Path, title: str, error: Exception) -> None:
+        """Keep the failure of a training or run in its folder, and tell it."""
+        said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        self.progress.say(f"{title}  failed: {said}")
+        failure = {
+            "error": said,
+            "traceback": traceback.format_exc(),
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+        }
+        atomic.write_json(folder / FAILED, failure)
+        self._note("failed", folder)
 
     def _samples(self, job: Job) -> Samples:
         """Return the training windows of a job; those of the last one are kept, since the next often has the same."""
@@ -303,8 +365,8 @@ class Worker:
             self._held = key, job.plan.samples(job.training.split.train)
         return self._held[1]
 
-    def _finish(self, plan: Plan, needed: Sequence[Path]) -> bool:
-        """Write the result of a run whose trainings are done, if nobody else does."""
+    def _finish(self, cell: Cell, plan: Plan, needed: Sequence[Path]) -> bool:
+        """Write the result of a run whose trainings are done, if nobody else does; returns whether anything has changed."""
         if plan.folder in self.finished or not self.done.issuperset(needed):
             return False
         result = plan.folder / "result.json"
@@ -313,11 +375,22 @@ class Worker:
                 if not mine:
                     return False
                 if not result.exists():
-                    open_folder(plan)
-                    conclude(plan)
-                    self._note("result", plan.folder)
+                    self._conclude(cell, plan)
         self.finished.add(plan.folder)
         return True
+
+    def _conclude(self, cell: Cell, plan: Plan) -> None:
+        """Evaluate a run that this process has claimed; a failure, as of weights that were damaged, stops no other run."""
+        try:
+            open_folder(plan)
+            conclude(plan)
+        except (DiskFullError, OSError):
+            raise
+        except Exception as error:
+            self._fail(plan.folder, f"evaluation of run '{cell.name}'", error)
+            return
+        (plan.folder / FAILED).unlink(missing_ok=True)
+        self._note("result", plan.folder)
 
     def _note(self, what: str, folder: Path) -> None:
         """Add a line to the log of this process."""

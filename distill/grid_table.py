@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
-from distill.layout import GRID
+from distill.layout import described
 from distill.options import words_of
 from distill.table import MIN_N, plus_minus, table
 from tsimage import atomic
 
 
-def grid_table(folder: str | Path, metric: str = "accuracy") -> pd.DataFrame:
+def grid_table(folder: str | Path, metric: str = "accuracy", content: Mapping[str, Any] | None = None) -> pd.DataFrame:
     """Return one row per model of every run of a grid.
 
     Parameters
@@ -25,16 +26,23 @@ def grid_table(folder: str | Path, metric: str = "accuracy") -> pd.DataFrame:
         Of the grid.
     metric : str
         See `distill.table.table`.
+    content : mapping, optional
+        In place of the folder's `grid.json`, which another process may have replaced.
 
     Returns
     -------
     DataFrame
         Columns `run`, `state` (done, or missing where a training failed or is not done yet, in one row without numbers), one
         for each option that varies, and those of `distill.table.table`.
+
+    Raises
+    ------
+    UserError
+        If the folder holds no grid, or for an unknown metric.
     """
     folder = Path(folder)
     frames = []
-    for entry in atomic.read_json(folder / GRID)["runs"]:
+    for entry in (described(folder) if content is None else content)["runs"]:
         result = folder / entry["folder"] / "result.json"
         about: dict[str, Any] = {"run": entry["name"], "state": "done" if result.exists() else "missing"}
         about |= {name: _written(value) for name, value in entry["values"].items()}
@@ -56,7 +64,7 @@ def as_table(frame: pd.DataFrame, axes: Sequence[str]) -> Table:
         first = rows.iloc[0]
         values = ["" if first[axis] is None else str(first[axis]) for axis in axes]
         if first["state"] != "done":
-            drawn.add_row(*values, "", "missing")
+            drawn.add_row(*map(Text, values), "", "missing")
             continue
         teachers = rows[rows["role"] == "teacher"]
         scratch, student = (rows[rows["role"] == role].iloc[0] for role in ("scratch", "student"))
@@ -65,7 +73,7 @@ def as_table(frame: pd.DataFrame, axes: Sequence[str]) -> Table:
             low, high = (student["difference"] + side * student["difference_ci95"] for side in (-1, 1))
             interval = f"{low:+.2f} to {high:+.2f}"
         drawn.add_row(
-            *values,
+            *map(Text, values),  # as they are: a pattern of channels may hold brackets, which rich takes for markup
             ", ".join(f"{mean:.2f}" for mean in teachers["mean"]),
             plus_minus(scratch["mean"], scratch["sd"]),
             plus_minus(student["mean"], student["sd"]),

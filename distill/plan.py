@@ -176,14 +176,14 @@ class Plan:
 
     def teacher_training(self, teacher: Teacher, split: Split, seed: int) -> Training:
         """Return the training of a teacher that a seed's student learns from."""
-        run, folder = self.run.to_json(), self.folder
-        if teacher.source:
-            run, folder = self.sources[teacher.source]["run"], Path(teacher.source)
-        if run["shared_teachers"]:
-            seed = run["seeds"][0]
-        elif self.run.shared_teachers:
+        folder, shared = self.folder, self.run.shared_teachers
+        if shared:
             seed = self.run.seeds[0]
-        parent = "shared" if run["shared_teachers"] else f"seed-{seed}"
+        if teacher.source:
+            before, folder = self.sources[teacher.source]["run"], Path(teacher.source)
+            shared = before["shared_teachers"]
+            seed = before["seeds"][0] if shared else seed
+        parent = "shared" if shared else f"seed-{seed}"
         training = Training(
             role="teacher",
             network=teacher.network,
@@ -206,6 +206,10 @@ class Plan:
 
     def logits_path(self, teacher: Teacher, split: Split, seed: int) -> Path:
         """Return where the logits of a teacher are kept: here, even if the teacher comes from another run."""
+        if teacher.source and self.pool is not None:  # beside the trainings, of which none may be at work there
+            key = self.teacher_training(teacher, split, seed).folder.relative_to(teacher.source).as_posix()
+            slug = re.sub(r"[^A-Za-z0-9.+-]+", "_", f"taken-{teacher.network}-{teacher.view}")[:100]
+            return self.pool / f"{slug}-{self.taken[teacher.name][key][:16]}" / "logits.safetensors"
         folder = self.teacher_training(replace(teacher, source=""), split, seed).folder
         return folder / "logits.safetensors"
 
@@ -266,7 +270,7 @@ class Plan:
             return training
         words = f"{training.role}-{training.network}-{training.view.name}-seed-{training.seed}"
         slug = re.sub(r"[^A-Za-z0-9.+-]+", "_", words)[:100]
-        return replace(training, folder=self.pool / f"{slug}-{self.key(training)[:12]}")
+        return replace(training, folder=self.pool / f"{slug}-{self.key(training)[:16]}")
 
     def trainings(self) -> list[Training]:
         """Return all trainings in order, fold by fold, each once."""

@@ -19,14 +19,14 @@ import pandas as pd
 
 from distill.config import Run
 from distill.keeping import Keeping
-from distill.layout import LOCK
+from distill.layout import FAILED, LOCK
 from distill.plan import Plan
 from distill.progress import Progress
 from distill.results import evaluated
 from distill.selection import SCORE, Candidate, best, candidates, parse_select, share, with_values
 from distill.table import format_table, table
 from distill.train import DivergenceError
-from distill.trainings import carry_out
+from distill.trainings import carry_out, tidy
 from tsimage import atomic
 from tsimage.datasets import load
 from tsimage.errors import UserError
@@ -146,6 +146,7 @@ def _execute(
         for number, training in enumerate(trainings, start=1):
             title = f"[{number}/{len(trainings)}] {training.title}"
             if training.is_done:
+                tidy(training)
                 progress.say(f"{title}  is done already")
                 continue
             if samples is None or split is not training.split:
@@ -189,9 +190,11 @@ def check_folder(plan: Plan) -> None:
     if plan.folder.exists() and not plan.folder.is_dir():
         raise UserError(f"'{plan.folder}' is a file: choose a folder")
     if not path.exists():
-        if plan.folder.exists() and any(not _is_ours(entry) for entry in plan.folder.iterdir()):
+        others = plan.folder.exists() and any(not _is_ours(entry) for entry in plan.folder.iterdir())
+        if others and not path.exists():  # looked for again, as another process may be beginning the same run
             raise UserError(f"'{plan.folder}' is not empty and holds no run: choose another folder")
-        return
+        if not others:
+            return
     before, now = atomic.read_json(path), plan.describe()
     chosen = set(parse_select(plan.run.select))  # what the folder holds of these was chosen
     try:
@@ -226,13 +229,13 @@ def _without(options: dict[str, Any], names: set[str]) -> dict[str, Any]:
 def _is_ours(entry: Path) -> bool:
     if entry.name == "select":  # the candidates of a selection that was broken off
         return (entry / "1" / "run.json").exists()
-    return entry.name == LOCK or (entry.name.startswith(".run.json.") and entry.suffix == ".partial")
+    return entry.name in (LOCK, FAILED) or (entry.name.startswith(".run.json.") and entry.suffix == ".partial")
 
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Keep a second process out of a run directory."""
-    with claimed(folder / LOCK) as mine:
+    with claimed(folder / LOCK, patience_s=0.3) as mine:
         if not mine:
             raise UserError(f"another process is at work in '{folder}': wait for it or choose another folder")
         yield

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from rich import box
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
-from distill.layout import FAILED, GRID, LOCK
+from distill.layout import FAILED, GRID, LOCK, described
 from distill.table import MIN_N, plus_minus, spread
 from tsimage import atomic
 from tsimage.errors import UserError
@@ -35,13 +37,15 @@ class TrainingStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class RunStatus:
-    """A run: its state, how many of its trainings are done, and, when it is, the accuracy of its students by seed, in percent."""
+    """A run: its state, how many of its trainings are done, when it is, the accuracy of its students by seed in percent, and
+    what its evaluation failed of."""
 
     name: str
     state: State
     done: int
     trainings: int
     accuracy: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    error: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +76,14 @@ class Status:
         }
 
 
-def status(folder: str | Path) -> Status:
+def status(folder: str | Path, content: Mapping[str, Any] | None = None) -> Status:
     """Return how far the grid or run in a folder is.
+
+    Parameters
+    ----------
+    folder : str or Path
+    content : mapping, optional
+        Of a grid, in place of the folder's `grid.json`, which another process may have replaced.
 
     Raises
     ------
@@ -81,25 +91,38 @@ def status(folder: str | Path) -> Status:
         If the folder holds neither.
     """
     folder = Path(folder)
-    if (folder / GRID).exists():
-        content = atomic.read_json(folder / GRID)
-        trainings, runs = content["trainings"], content["runs"]
-    elif (folder / "run.json").exists():
-        content = atomic.read_json(folder / "run.json")
-        epochs = content["run"]["epochs"]
-        names = content.get("trainings", [])
-        trainings = {name: {"title": name, "epochs": epochs, "needs": []} for name in names}
-        runs = [{"name": folder.name, "folder": ".", "trainings": names}]
-    else:
+    if content is None and (folder / "run.json").exists():
+        return _of_run(folder)
+    if content is None and not (folder / GRID).exists():
         raise UserError(f"'{folder}' holds no run and no grid of distill: give the folder of one")
+    content = described(folder) if content is None else content
     found: dict[str, TrainingStatus] = {}
-    for name, about in trainings.items():
+    for name, about in content["trainings"].items():
         found[name] = _training(folder / name, about, found)
     return Status(
         folder=folder,
-        runs=tuple(_run(folder / entry["folder"], entry, found) for entry in runs),
+        runs=tuple(_run(folder / entry["folder"], entry, found) for entry in content["runs"]),
         trainings=tuple(found.values()),
     )
+
+
+def _of_run(folder: Path) -> Status:
+    """Return the status of a run, which has one lock for all its trainings and does them in their order."""
+    path = folder / "run.json"
+    content = atomic.read_json(path)
+    try:
+        epochs, names = content["run"]["epochs"], content["trainings"]
+    except (KeyError, TypeError) as error:
+        raise UserError(f"'{path}' describes no run of this version: choose another folder") from error
+    is_at_work = is_held(folder / LOCK)
+    found: dict[str, TrainingStatus] = {}
+    for name in names:
+        one = _training(folder / name, {"title": name, "epochs": epochs, "needs": []}, found)
+        if one.state == "waiting" and is_at_work:
+            one, is_at_work = replace(one, state="running"), False
+        found[name] = one
+    whole = _run(folder, {"name": folder.absolute().name, "trainings": names}, found)
+    return Status(folder=folder, runs=(whole,), trainings=tuple(found.values()))
 
 
 def _training(folder: Path, about: Mapping[str, Any], before: Mapping[str, TrainingStatus]) -> TrainingStatus:
@@ -108,13 +131,21 @@ def _training(folder: Path, about: Mapping[str, Any], before: Mapping[str, Train
         return TrainingStatus(title=about["title"], state="done", epoch=epochs, epochs=epochs)
     state: State = "waiting"
     error = ""
-    if (folder / FAILED).exists():
-        state, error = "failed", atomic.read_json(folder / FAILED)["error"]
+    if failure := _failure(folder):
+        state, error = "failed", failure
     elif lost := [before[name] for name in about["needs"] if before[name].state == "failed"]:
         state, error = "failed", f"needs {lost[0].title}, which failed"
     elif is_held(folder / LOCK):
         state = "running"
     return TrainingStatus(title=about["title"], state=state, epoch=_epoch(folder), epochs=epochs, error=error)
+
+
+def _failure(folder: Path) -> str:
+    """Return what a training or run failed of, empty where it has not."""
+    try:
+        return str(atomic.read_json(folder / FAILED)["error"])
+    except FileNotFoundError:  # or was there until a moment ago
+        return ""
 
 
 def _epoch(folder: Path) -> int:
@@ -134,6 +165,7 @@ def _epoch(folder: Path) -> int:
 def _run(folder: Path, entry: Mapping[str, Any], trainings: Mapping[str, TrainingStatus]) -> RunStatus:
     states = [trainings[name].state for name in entry["trainings"]]
     state: State = "waiting"
+    error = ""
     accuracy: dict[str, dict[str, float]] = {}
     if (folder / "result.json").exists():
         state = "done"
@@ -144,30 +176,28 @@ def _run(folder: Path, entry: Mapping[str, Any], trainings: Mapping[str, Trainin
         state = "failed"
     elif "running" in states or is_held(folder / LOCK):
         state = "running"
-    return RunStatus(
-        name=entry["name"], state=state, done=states.count("done"), trainings=len(states), accuracy=accuracy
-    )
+    elif error := _failure(folder):
+        state = "failed"
+    done = states.count("done")
+    return RunStatus(name=entry["name"], state=state, done=done, trainings=len(states), accuracy=accuracy, error=error)
 
 
-def as_table(found: Status) -> Table:
-    """Draw a status: a row per run, and below it what is being done and what failed."""
+def as_table(found: Status) -> Group:
+    """Draw a status: how many trainings are in each state, what is being done, a row per run, and what failed."""
     counts = ", ".join(f"{n} {state}" for state, n in found.counts().items())
-    running = [f"{t.title}  epoch {t.epoch}/{t.epochs}" for t in found.trainings if t.state == "running"]
+    running = [f"running: {t.title}  epoch {t.epoch}/{t.epochs}" for t in found.trainings if t.state == "running"]
     failed = [f"failed: {t.title}: {t.error}" for t in found.trainings if t.state == "failed"]
-    drawn = Table(
-        title=f"{found.folder}: {len(found.trainings)} trainings: {counts}",
-        title_justify="left",
-        caption="\n".join([*(f"running: {line}" for line in running), *failed]) or None,
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-    )
+    failed += [f"failed: evaluation of {run.name}: {run.error}" for run in found.runs if run.error]
+    drawn = Table(box=box.SIMPLE_HEAD)
     drawn.add_column("run")
     for name in ("state", "trainings", "from scratch", "distilled"):
         drawn.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
     for run in found.runs:
         shown = [_shown(run.accuracy.get(role)) for role in ("scratch", "student")]
-        drawn.add_row(run.name, run.state, f"{run.done}/{run.trainings}", *shown)
-    return drawn
+        drawn.add_row(Text(run.name), run.state, f"{run.done}/{run.trainings}", *shown)
+    title = f"{found.folder}: {len(found.trainings)} trainings: {counts}"
+    # Text, since brackets in a str are markup; what runs stands above, where a screen that is too small shows it
+    return Group(Text(title), *map(Text, running), drawn, *map(Text, failed))
 
 
 def _shown(accuracy: Mapping[str, float] | None) -> str:

@@ -60,6 +60,8 @@ def cached_logits(
                     return tensors["logits"]
             except (UserError, KeyError):
                 say(f"'{path}' is not as it was written: these logits are computed anew")
+        for left_over in path.parent.glob(f".{path.name}.*.partial"):  # of a process that was killed while it wrote
+            left_over.unlink()
         logits = predict(model, view, values)
         atomic.write_bytes(path, pack({"logits": logits}, {"key": key}))
     return logits

@@ -19,7 +19,7 @@ from safetensors.torch import save as save_tensors
 
 from distill.assembly import teaching_of
 from distill.batching import Samples, random_seed
-from distill.checkpoint import Checkpoints
+from distill.checkpoint import NAME, Checkpoints
 from distill.device import free_memory, is_out_of_memory
 from distill.finished import cached_teacher, live_teacher, trained_network
 from distill.keeping import Keeping
@@ -82,6 +82,11 @@ def _keep(
         "environment": plan.environment(),
     }
     atomic.write_json(training.folder / "training.json", record)
+
+
+def tidy(training: Training) -> None:
+    """Remove the checkpoint of a training that is done, which is there if its process was killed as it ended."""
+    (training.folder / NAME).unlink(missing_ok=True)
 
 
 def carry_out(
