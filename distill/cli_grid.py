@@ -31,6 +31,7 @@ def grid(
     keeping: Annotated[Keeping, tyro.conf.arg(name="")] = Keeping(),  # noqa: B008
     out: Path | None = None,
     dry_run: bool = False,
+    prepare: bool = False,
     retry_failed: bool = False,
     debug: bool = False,
 ) -> None:
@@ -44,6 +45,7 @@ def grid(
         keeping: how trainings are kept.
         out: folder of the grid; by default below runs/, named by the file.
         dry_run: print the plan with an estimate of time, and train nothing.
+        prepare: write the plan to the folder for processes of `distill work`, and train nothing.
         retry_failed: try trainings again that failed before.
         debug: show the traceback of an error.
     """
@@ -51,7 +53,8 @@ def grid(
 
     from distill import interrupts
     from distill.device import keep_freed_memory, out_of_memory
-    from distill.grid import GridPlan, Worker, prepare, retry
+    from distill.grid import GridPlan, Worker, retry
+    from distill.grid import prepare as write_plan
     from distill.gridfile import read_grid
     from distill.live import CountLines, LiveTable
     from distill.progress import Plain
@@ -70,11 +73,14 @@ def grid(
         if dry_run:
             plain.say("Nothing was trained.")
             return
-        gone = prepare(plan)
+        gone = write_plan(plan)
         if gone:
             plain.say(f"{gone} runs that {folder} held are not in {file}: they stay there, but not in the table")
         if retry_failed:
             plain.say(f"{retry(folder)} trainings that failed are tried again")
+        if prepare:
+            plain.say(f"Prepared: distill work {folder} takes part, wherever the folder is seen.")
+            return
         watch = LiveTable(console, folder) if console.is_terminal else CountLines(sys.stdout, folder)
         try:
             if launch.is_alone:
