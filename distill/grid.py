@@ -168,7 +168,7 @@ def prepare(plan: GridPlan) -> int:
     if others and not path.exists():  # in this order, as another process may be beginning the same grid
         raise UserError(f"'{plan.folder}' is not empty and holds no grid: choose another folder")
     with locked(plan.folder / LOCK):
-        for left_over in plan.folder.glob(f".{GRID}.*.partial"):  # of a process that was killed while it wrote
+        for left_over in plan.folder.glob(".*.partial"):  # of a process that was killed while it wrote
             left_over.unlink()
         made = json.loads(json.dumps(plan.describe()))
         before = described(plan.folder) if path.exists() else None

@@ -1,10 +1,17 @@
 """A grid whose start was killed begins again, and one that is done is left as it is."""
 
+import os
+import signal
+from pathlib import Path
+
 import pytest
 
+from distill.checkpoint import Checkpoints
 from distill.cli import main
-from distill.grid import GridPlan, prepare
+from distill.grid import GridPlan, Worker, prepare
 from distill.gridfile import read_grid
+from distill.keeping import Keeping
+from distill.progress import Progress
 from tsimage import atomic
 
 GRID = """
@@ -53,3 +60,40 @@ def test_a_grid_that_is_done_is_left_as_it_is(file, tmp_path, capsys):
     main(["work", str(folder)])
     assert files() == before
     assert said.splitlines()[-6:] == capsys.readouterr().out.splitlines()[-6:]
+
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def dying_at_the_checkpoint():
+    Checkpoints.remove = die
+
+
+def dying_at_the_cache():
+    replace = Path.replace
+    Path.replace = lambda path, to: die() if to.name == "evaluation.safetensors" else replace(path, to)
+
+
+@pytest.mark.parametrize("dying", [dying_at_the_checkpoint, dying_at_the_cache])
+def test_nothing_of_a_killed_process_is_left_when_the_grid_is_done(file, tmp_path, dying):
+    folder = tmp_path / "grid"
+
+    def work():
+        plan = GridPlan(read_grid(file).runs, folder)
+        prepare(plan)
+        Worker(plan, Progress(), Keeping(checkpoint_every="1")).work()
+
+    def left():
+        return [*folder.rglob(".*.partial"), *folder.rglob("checkpoint.*")]
+
+    child = os.fork()
+    if child == 0:
+        dying()
+        work()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    assert len(left()) == 1
+    work()
+    assert left() == []
+    assert len(list(folder.rglob("result.json"))) == 1
