@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from distill.keeping import Every
 from distill.sealed import pack, unpack
 from tsimage import atomic
 from tsimage.errors import UserError
@@ -18,35 +17,6 @@ from tsimage.errors import UserError
 NAME = "checkpoint.safetensors"
 REPLAY = "replay.safetensors"
 """Of a step whose loss was not finite: the state before it, as a checkpoint, and its windows."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Every:
-    """How often a checkpoint is written: each so many seconds, or after each so many epochs."""
-
-    seconds: float = 0.0
-    epochs: int = 0
-
-
-def parse_every(text: str) -> Every:
-    """Read seconds with an s, or a number of epochs.
-
-    Raises
-    ------
-    UserError
-        For anything else.
-
-    Examples
-    --------
-    >>> parse_every("60s"), parse_every("5")
-    (Every(seconds=60.0, epochs=0), Every(seconds=0.0, epochs=5))
-    """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s?)\s*", text)
-    if match is None or (not match[2] and ("." in match[1] or int(match[1]) == 0)):
-        raise UserError(
-            f"checkpoint-every '{text}' is not understood: give seconds with an s (60s), or a number of epochs (5)"
-        )
-    return Every(seconds=float(match[1])) if match[2] else Every(epochs=int(match[1]))
 
 
 class Checkpoints:

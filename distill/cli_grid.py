@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from distill.keeping import Keeping
+from distill.layout import LOCK
 from tsimage.errors import UserError
 from tsimage.launch import Launch
 
@@ -197,14 +198,16 @@ def _tell_end(plan: GridPlan, axes: tuple[str, ...]) -> None:
     from distill.grid_table import as_table, grid_table
     from distill.status import status as status_of
     from tsimage import atomic
+    from tsimage.locks import locked
 
     folder, content = plan.folder, plan.describe()
     frame = grid_table(folder, content=content)
     if "seeds" in frame:
         frame["seeds"] = [json.dumps(values) if isinstance(values, dict) else "" for values in frame["seeds"]]
     path, csv = folder / "table.csv", frame.to_csv(index=False, lineterminator="\n").encode()
-    if not path.exists() or path.read_bytes() != csv:
-        atomic.write_bytes(path, csv)
+    with locked(folder / LOCK):
+        if not path.exists() or path.read_bytes() != csv:
+            atomic.write_bytes(path, csv)
     _write_plainly(as_table(frame, axes))
     sys.stdout.write(f"\nAll models: {path}\n")
     found = status_of(folder, content)

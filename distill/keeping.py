@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from distill.checkpoint import Every, parse_every
-from tsimage.errors import unknown
+from tsimage.errors import UserError, unknown
 
 Track = Literal["nothing", "tensorboard"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Every:
+    """How often a checkpoint is written: each so many seconds, or after each so many epochs."""
+
+    seconds: float = 0.0
+    epochs: int = 0
+
+
+def parse_every(text: str) -> Every:
+    """Read seconds with an s, or a number of epochs.
+
+    Raises
+    ------
+    UserError
+        For anything else.
+
+    Examples
+    --------
+    >>> parse_every("60s"), parse_every("5")
+    (Every(seconds=60.0, epochs=0), Every(seconds=0.0, epochs=5))
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s?)\s*", text)
+    if match is None or (not match[2] and ("." in match[1] or int(match[1]) == 0)):
+        raise UserError(
+            f"checkpoint-every '{text}' is not understood: give seconds with an s (60s), or a number of epochs (5)"
+        )
+    return Every(seconds=float(match[1])) if match[2] else Every(epochs=int(match[1]))
 
 
 @dataclass(frozen=True, kw_only=True)

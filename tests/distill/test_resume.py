@@ -12,8 +12,8 @@ import torch
 import distill
 from distill.augment import Augmenter, parse_augment
 from distill.batching import Samples
-from distill.checkpoint import Checkpoints, Every, parse_every
-from distill.keeping import Keeping
+from distill.checkpoint import Checkpoints
+from distill.keeping import Every, Keeping, parse_every
 from distill.losses import parse_losses
 from distill.models import build_model
 from distill.plan import Plan
