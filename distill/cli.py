@@ -163,12 +163,17 @@ def _tell(plan: Plan, progress: Progress) -> None:
         progress.say(f"No window of the {plan.run.evaluate} part is of class {', '.join(absent)}")
     by = "" if plan.run.weighing == "fixed" else f"by {plan.run.weighing}"
     progress.say(f"Teachers: {', '.join(f'{t.name} (weight {by or round(t.weight, 4)})' for t in plan.teachers)}")
-    progress.say(f"Loss of the student: {plan.run.formula()}")
+    but = ", but for what is chosen" if plan.run.select else ""
+    progress.say(f"Loss of the student{but}: {plan.run.formula()}")
     if plan.run.select:
+        from distill.selecting import validation_splits
         from distill.selection import candidates
 
         tried = candidates(plan.run)
-        progress.say(f"To choose on validation subjects: {len(tried)} candidates ({'; '.join(c.name for c in tried)})")
+        names = "; ".join(c.name for c in tried)
+        inner = validation_splits(plan)  # refuses what is too small
+        each = f" in each of {len(inner)} folds" if plan.run.folds else ""
+        progress.say(f"To choose on validation subjects{each}: {len(tried)} candidates ({names})")
     if plan.run.protocol == "lab":
         part = plan.run.evaluate
         progress.say(f"Protocol lab: the epoch is chosen on the {part} part itself, so that every number is optimistic")

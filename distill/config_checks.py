@@ -58,8 +58,6 @@ def _check_protocol(run: Run) -> None:
                 "select trains on two splits, first without the validation subjects, and a teacher of an earlier run was "
                 "trained on one: name the teachers without @DIR"
             )
-        if run.folds:
-            raise UserError("select inside every fold is not done: choose with --select on one split, then give folds")
         if run.evaluate == "validation":
             raise UserError("select chooses on validation subjects already: leave out evaluate validation")
         candidates(run)

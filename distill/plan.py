@@ -7,6 +7,8 @@ import json
 import os
 import platform
 import re
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -22,6 +24,7 @@ from distill.augment import Augmenter
 from distill.batching import Samples
 from distill.config import Run
 from distill.device import choose_device, choose_precision, describe
+from distill.selection import with_values
 from distill.splits import Split, certificate, cross_validation, ids_hash, split_windows, with_stopping
 from distill.teacher_names import RIDGES, Teacher
 from distill.teaching import live
@@ -78,6 +81,10 @@ class Plan:
         The run directory; by default below `runs/`.
     asked : Run, optional
         What was asked for, where values of it were to be chosen and `run` has those.
+    splits : tuple of Split, optional
+        In place of those that the run would make; whoever decides when training stops is taken out of them already.
+    chosen : mapping of str to dict, optional
+        The values that were chosen in each fold, by its name; `run` is what was asked for.
     pool : Path, optional
         Where the trainings of several runs lie, each in a folder named by what it is, so that equal ones are done once; by
         default they lie in the run directory.
@@ -95,6 +102,8 @@ class Plan:
         folder: Path | None = None,
         *,
         asked: Run | None = None,
+        splits: tuple[Split, ...] | None = None,
+        chosen: Mapping[str, dict[str, Any]] | None = None,
         pool: Path | None = None,
     ) -> None:
         self.run, self.windows, self.asked, self.pool = run, windows, asked or run, pool
@@ -113,13 +122,15 @@ class Plan:
         self.folder = folder or run.folder()
         self.device = choose_device(run.device)
         self.precision = choose_precision(run.precision, self.device)
-        self.splits: tuple[Split, ...] = (
-            cross_validation(self.windows, run.folds, run.evaluate)
-            if run.folds
-            else (split_windows(self.windows, run.evaluate),)
-        )
+        self.splits: tuple[Split, ...]
+        if splits is not None:
+            self.splits = splits
+        elif run.folds:
+            self.splits = cross_validation(self.windows, run.folds, run.evaluate)
+        else:
+            self.splits = (split_windows(self.windows, run.evaluate),)
         self.augmenter(self.samples(self.splits[0].train[:1]), 0)  # refuses what it cannot do
-        if run.patience:
+        if run.patience and splits is None:
             self.splits = tuple(with_stopping(self.windows, split) for split in self.splits)
         self.certificates = [certificate(self.windows, split) for split in self.splits]
         fewest = min(len(split.train) for split in self.splits)
@@ -134,6 +145,17 @@ class Plan:
                 imager.check(self.windows.length, self.windows.units)
         self.schedule = schedule_of(run)
         self.check_losses()
+        self.chosen = None if chosen is None else dict(chosen)
+        self._of_folds = tuple(
+            Plan(with_values(run, chosen[split.fold]), windows, self.folder, splits=(split,))
+            for split in self.splits
+            if chosen is not None
+        )
+
+    @property
+    def parts(self) -> tuple[Plan, ...]:
+        """The plans that do the trainings, fold by fold where each fold has values of its own; else this one."""
+        return self._of_folds or (self,)
 
     def check_losses(self) -> None:
         """See on untrained networks and two windows that teachers show what the losses compare.
@@ -285,9 +307,13 @@ class Plan:
                     ordered.setdefault(training.folder, training)
         return list(ordered.values())
 
+    def tasks(self) -> list[tuple[Plan, Training]]:
+        """Return all trainings in order, each with the plan that does it."""
+        return [(part, training) for part in self.parts for training in part.trainings()]
+
     def _fold_folder(self, run: Path, split: Split) -> Path:
         """Return where the trainings of a split lie; a fold has a folder by its number, since names may be anything."""
-        return run / f"fold-{self.splits.index(split) + 1}" if split.fold else run
+        return run / f"fold-{split.number}" if split.fold else run
 
     def samples(self, index: np.ndarray) -> Samples:
         """Return windows of this run on its device."""
@@ -312,10 +338,30 @@ class Plan:
         """Return what changes the windows of a training, None where nothing does."""
         return augmenter_of(self.run, samples, self.windows.channels, self.windows.units, seed)
 
+    def formula(self) -> str:
+        """Write the loss of the student; where every fold has values of its own, with how many folds have which."""
+        if self.chosen is None:
+            return self.run.formula()
+        counted = Counter(part.run.formula() for part in self.parts).most_common()
+        folds = (f"{formula} in {n} fold{'s' * (n > 1)}" for formula, n in counted)
+        return f"with the values chosen in each fold, {'; '.join(folds)}"
+
+    def weights(self) -> dict[str, float | str]:
+        """Return, by teacher, its weight, or how it is weighed anew in every window; `varies` where folds differ."""
+        found: dict[str, set[float | str]] = {}
+        for part in self.parts:
+            fixed = part.run.weighing == "fixed"
+            for teacher in part.teachers:
+                found.setdefault(teacher.name, set()).add(teacher.weight if fixed else part.run.weighing)
+        return {name: values.pop() if len(values) == 1 else "varies" for name, values in found.items()}
+
     def describe(self) -> dict[str, Any]:
-        """Return the content of `run.json`."""
+        """Return the content of `run.json`; what was chosen in every fold stands there fold by fold, not in the run."""
+        per_fold = {name for values in (self.chosen or {}).values() for name in values}
+        run = self.run.to_json() | {"select": list(self.asked.select)}
         return {
-            "run": self.run.to_json() | {"select": list(self.asked.select)},
+            "run": {name: value for name, value in run.items() if name not in per_fold},
+            "chosen": self.chosen,
             "data": {
                 "name": self.windows.name,
                 "summary": str(self.windows),
@@ -324,12 +370,10 @@ class Plan:
                 "classes": list(self.windows.class_names),
                 "rows": None if self.windows.read_report is None else self.windows.read_report.as_dict(),
             },
-            "teachers": {
-                t.name: t.weight if self.run.weighing == "fixed" else self.run.weighing for t in self.teachers
-            },
+            "teachers": self.weights(),
             "taken": self.taken,
-            "formula": self.run.formula(),
-            "trainings": [os.path.relpath(training.folder, self.folder) for training in self.trainings()],
+            "formula": self.formula(),
+            "trainings": [os.path.relpath(training.folder, self.folder) for _, training in self.tasks()],
             "split": self.split_record(),
             "environment": self.environment(),
         }

@@ -15,25 +15,28 @@ from tsimage import atomic
 
 
 def evaluated(plan: Plan) -> dict[str, Any]:
-    """Look at the evaluation part for the first time, with every model of the run; folds are put together."""
-    fixed = plan.run.weighing == "fixed"
-    weights = {(t.network, t.view): t.weight if fixed else None for t in plan.teachers}
+    """Look at the evaluation part for the first time, with every model of the run; folds are put together.
+
+    Where values were chosen in every fold, the models of a fold are those trained with its own.
+    """
+    weights = plan.weights()
     entries: dict[tuple[str, str, str], dict[str, Any]] = {}
     predicted: dict[tuple[tuple[str, str, str], int], list[np.ndarray]] = {}
     split = samples = held_out = None
-    for training in plan.trainings():
+    for part, training in plan.tasks():
         if samples is None or held_out is None or split is not training.split:
             split = training.split
             samples, held_out = plan.samples(split.train), plan.samples(split.evaluation)
-        made, record = predictions(plan, training, samples, held_out)
+        made, record = predictions(part, training, samples, held_out)
         key = (training.role, training.network, training.view.name)
+        weight = weights.get("{}:{}".format(*key[1:])) if training.role == "teacher" else None
         entries.setdefault(
             key,
             {
                 "role": training.role,
                 "network": training.network,
                 "view": training.view.name,
-                "weight": weights.get(key[1:]) if training.role == "teacher" else None,
+                "weight": None if isinstance(weight, str) else weight,
                 "parameters": record["parameters"],
                 "seeds": {},
             },
@@ -53,15 +56,16 @@ def evaluated(plan: Plan) -> dict[str, Any]:
     csv = pd.DataFrame(columns).to_csv(index=False, lineterminator="\n")
     atomic.write_bytes(plan.folder / "predictions.csv", csv.encode())
     order = {"teacher": 0, "scratch": 1, "control": 2, "student": 3}
-    part = plan.run.evaluate
+    name = plan.run.evaluate
     trained = [len(split.train) for split in plan.splits]
     return {
         "data": plan.windows.name,
-        "part": part,
-        "windows": {"train": max(trained), part: len(index)},
+        "part": name,
+        "windows": {"train": max(trained), name: len(index)},
         "folds": len(plan.splits) if plan.run.folds else None,
         "subjects": len(set(subjects.tolist()) - {""}),
-        "formula": plan.run.formula(),
+        "formula": plan.formula(),
+        "chosen": plan.chosen,
         "protocol": plan.run.protocol,
         "patience": plan.run.patience,
         "ema": plan.run.ema,

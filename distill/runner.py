@@ -2,7 +2,8 @@
 
 The directory is the truth. `run.json` says what the run is; each training leaves `weights.safetensors`,
 `history.jsonl` and, last, `training.json`; `result.json` is written last of all. A finished run is only read;
-a killed one goes on from the last checkpoint of the training that it was at.
+a killed one goes on from the last checkpoint of the training that it was at. Where values are to be chosen, the candidates
+are runs of their own below `select`; see `distill.selecting`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,9 @@ from distill.layout import FAILED, LOCK
 from distill.plan import Plan
 from distill.progress import Progress
 from distill.results import evaluated
-from distill.selection import SCORE, Candidate, best, candidates, parse_select, share, with_values
+from distill.selecting import SELECT, Tried, choose
+from distill.selection import parse_select
 from distill.table import format_table, table
-from distill.train import DivergenceError
 from distill.trainings import carry_out, tidy
 from tsimage import atomic
 from tsimage.datasets import load
@@ -94,30 +94,15 @@ def run(
 def execute(plan: Plan, progress: Progress, keeping: Keeping | None = None) -> Result:
     """Do what is missing of a plan: choose what is to be selected, train, evaluate at the end, write the result."""
     keeping = keeping or Keeping()
-    if not plan.run.select:
+    if not plan.run.select or (plan.folder / "result.json").exists():
         return _execute(plan, progress, keeping)
     check_folder(plan)
-    tried: list[tuple[Candidate, float | None]] = []
-    first: Plan | None = None
-    everyone = candidates(plan.run)
-    for number, candidate in enumerate(everyone, start=1):
-        progress.say(f"Candidate {number} of {len(everyone)}: {candidate.name}, on validation subjects")
-        trial = Plan(candidate.run, plan.windows, plan.folder / "select" / str(number))
-        donor = trial.folder if first is None else first.folder
-        begin = partial(share, candidate, trial.folder, everyone[0], donor)
-        first = first or trial
-        try:
-            accuracy = float(_execute(trial, progress, keeping, begin=begin).table()["mean"].iloc[-1])
-        except DivergenceError as error:
-            progress.say(f"{candidate.name}: failed, {error}")
-            tried.append((candidate, None))
-            continue
-        progress.say(f"{candidate.name}: accuracy {accuracy:.2f} on validation subjects")
-        tried.append((candidate, accuracy))
-    chosen = best(tried)
-    progress.say(f"Chosen: {chosen.name}. Now on the whole training part; the test part is opened once.")
-    final = Plan(with_values(plan.run, chosen.values), plan.windows, plan.folder, asked=plan.run)
-    return _execute(final, progress, keeping, tried=[c.values | {SCORE: accuracy} for c, accuracy in tried])
+
+    def attempt(trial: Plan, begin: Callable[[], None]) -> float:
+        return float(_execute(trial, progress, keeping, begin=begin).table()["mean"].iloc[-1])
+
+    final, tried = choose(plan, attempt, progress)
+    return _execute(final, progress, keeping, tried=tried)
 
 
 def _execute(
@@ -126,7 +111,7 @@ def _execute(
     keeping: Keeping,
     *,
     begin: Callable[[], None] | None = None,
-    tried: list[dict[str, Any]] | None = None,
+    tried: Tried | None = None,
 ) -> Result:
     """Train what is missing, evaluate everything at the end, and write the result; `begin` is called in the folder."""
     result_path = plan.folder / "result.json"
@@ -141,17 +126,17 @@ def _execute(
         open_folder(plan)
         if begin is not None:
             begin()
-        trainings = plan.trainings()
+        tasks = plan.tasks()
         split = samples = None
-        for number, training in enumerate(trainings, start=1):
-            title = f"[{number}/{len(trainings)}] {training.title}"
+        for number, (part, training) in enumerate(tasks, start=1):
+            title = f"[{number}/{len(tasks)}] {training.title}"
             if training.is_done:
                 tidy(training)
                 progress.say(f"{title}  is done already")
                 continue
             if samples is None or split is not training.split:
                 split, samples = training.split, plan.samples(training.split.train)
-            carry_out(plan, training, samples, title, progress, keeping)
+            carry_out(part, training, samples, title, progress, keeping)
         content = conclude(plan, tried)
     return Result(folder=plan.folder, content=content, was_finished=False)
 
@@ -170,7 +155,7 @@ def open_folder(plan: Plan) -> None:
         report.write(plan.folder / REPORT)
 
 
-def conclude(plan: Plan, tried: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+def conclude(plan: Plan, tried: Tried | None = None) -> dict[str, Any]:
     """Evaluate a plan whose trainings are done, write its result, and return that."""
     content = evaluated(plan) | {"candidates": tried}
     atomic.write_json(plan.folder / "result.json", content)
@@ -198,12 +183,14 @@ def check_folder(plan: Plan) -> None:
     before, now = atomic.read_json(path), plan.describe()
     chosen = set(parse_select(plan.run.select))  # what the folder holds of these was chosen
     try:
-        compared = (
+        compared = [
             ("options", _without(before["run"], chosen), _without(now["run"], chosen)),
             ("data", before["data"]["windows_sha256"], now["data"]["windows_sha256"]),
             ("split", before["split"]["parts"], now["split"]["parts"]),
             ("teachers", before["taken"], now["taken"]),
-        )
+        ]
+        if plan.chosen is not None:
+            compared.append(("values chosen for folds", before["chosen"], now["chosen"]))
         environment = before["environment"]
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"'{path}' describes no run of distill: {mend}") from error
@@ -227,8 +214,8 @@ def _without(options: dict[str, Any], names: set[str]) -> dict[str, Any]:
 
 
 def _is_ours(entry: Path) -> bool:
-    if entry.name == "select":  # the candidates of a selection that was broken off
-        return (entry / "1" / "run.json").exists()
+    if entry.name == SELECT:  # the candidates of a selection that was broken off
+        return any((entry / first / "run.json").exists() for first in ("1", "fold-1/1"))
     return entry.name in (LOCK, FAILED) or (entry.name.startswith(".run.json.") and entry.suffix == ".partial")
 
 

@@ -1,10 +1,11 @@
-"""Choosing lambda, T, alpha and the like on validation subjects, before the test part is opened once."""
+"""What may be chosen on validation subjects, lambda, T, alpha and the like: how it is given, tried, compared and told."""
 
 from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -74,7 +75,7 @@ def parse_select(select: Sequence[str]) -> dict[str, list[Any]]:
 
 
 def candidates(run: Run) -> list[Candidate]:
-    """Return the runs that try every combination on validation subjects.
+    """Return the runs that try every combination on validation subjects: on one split, even where the run has folds.
 
     Raises
     ------
@@ -85,7 +86,8 @@ def candidates(run: Run) -> list[Candidate]:
     made = []
     for combination in product(*choices.values()):
         values = dict(zip(choices, combination, strict=True))
-        made.append(Candidate(values=values, run=replace(with_values(run, values), evaluate="validation")))
+        tried = replace(with_values(run, values), evaluate="validation", folds="")
+        made.append(Candidate(values=values, run=tried))
     return made
 
 
@@ -129,12 +131,36 @@ def best(tried: Sequence[tuple[Candidate, float | None]]) -> Candidate:
     return max(done, key=lambda pair: pair[1])[0]
 
 
-def described(tried: Sequence[dict[str, Any]]) -> tuple[str, str]:
-    """Return in words what was chosen, and how every candidate did, from the `candidates` of a result."""
+def described(tried: Sequence[dict[str, Any]] | Mapping[str, Sequence[dict[str, Any]]]) -> str:
+    """Return in one sentence what was chosen, from the `candidates` of a result: those of one split, or of each fold.
 
-    def named(candidate: dict[str, Any]) -> str:
-        return ", ".join(f"{name} {value}" for name, value in candidate.items() if name != SCORE)
+    Examples
+    --------
+    >>> ann = [{"lambda": 0.1, "validation_accuracy": 60.0}, {"lambda": 0.5, "validation_accuracy": 70.0}]
+    >>> bob = [{"lambda": 0.1, "validation_accuracy": 80.0}, {"lambda": 0.5, "validation_accuracy": None}]
+    >>> described({"ann": ann, "bob": bob})  # doctest: +NORMALIZE_WHITESPACE
+    'Chosen on validation subjects of each fold: lambda 0.5 in 1 fold; lambda 0.1 in 1 fold (failed: lambda 0.5 in 1 fold);
+     then the subjects left out were looked at once.'
+    """
+    if isinstance(tried, Mapping):
+        chosen = _counted(_named(_highest(candidates)) for candidates in tried.values())
+        failed = _counted(_named(c) for candidates in tried.values() for c in candidates if c[SCORE] is None)
+        said = f"{chosen} (failed: {failed})" if failed else chosen
+        return f"Chosen on validation subjects of each fold: {said}; then the subjects left out were looked at once."
+    scores = [f"{_named(c)}: " + ("failed" if c[SCORE] is None else f"{c[SCORE]:.2f}") for c in tried]
+    return (
+        f"Chosen on validation subjects: {_named(_highest(tried))} (accuracies there {'; '.join(scores)}); then the test part "
+        "was opened once."
+    )
 
-    done = [candidate for candidate in tried if candidate[SCORE] is not None]
-    scores = [f"{named(c)}: " + ("failed" if c[SCORE] is None else f"{c[SCORE]:.2f}") for c in tried]
-    return named(max(done, key=lambda c: c[SCORE])), "; ".join(scores)
+
+def _named(candidate: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in candidate.items() if name != SCORE)
+
+
+def _highest(tried: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return max((c for c in tried if c[SCORE] is not None), key=lambda c: c[SCORE])
+
+
+def _counted(names: Iterable[str]) -> str:
+    return "; ".join(f"{name} in {n} fold{'s' * (n > 1)}" for name, n in Counter(names).most_common())

@@ -34,6 +34,8 @@ class Split:
         In words: what kept the parts apart.
     fold : str
         Name among several splits of the same windows; empty where there is one.
+    number : int
+        Of the fold, from 1; 0 where there is one split.
     stopping : ndarray of int64, optional
         Positions taken out of `train` to decide when training stops.
     """
@@ -43,6 +45,7 @@ class Split:
     part: Part
     basis: str
     fold: str = ""
+    number: int = 0
     stopping: np.ndarray | None = None
 
 
@@ -67,12 +70,48 @@ def split_windows(windows: Windows, part: Part = "test") -> Split:
         if the parts share raw samples.
     """
     train, evaluation, basis = _parts(windows)
+    split = Split(train=train, evaluation=evaluation, part="test", basis=basis)
     if part == "validation":
-        train, evaluation, held_out = _hold_out(windows, train)
-        basis = f"{held_out}, all from the training part; the test part ({basis}) is not used"
-    split = Split(train=train, evaluation=evaluation, part=part, basis=basis)
+        return validation_within(windows, split)
     _check_classes(windows, split)
     return split
+
+
+def validation_within(windows: Windows, split: Split) -> Split:
+    """Hold groups out of all that a split learns from, for everything that is chosen; who is tested is left alone.
+
+    Parameters
+    ----------
+    windows : Windows
+    split : Split
+        One fold, or a split that is the only one. Windows that decide when training stops count as learnt from.
+
+    Returns
+    -------
+    Split
+        One of its own, without the name of the fold.
+
+    Raises
+    ------
+    UserError
+        If there are too few subjects and recordings to hold any out, or if a class is then absent from training.
+    """
+    learnt = split.train if split.stopping is None else np.sort(np.concatenate([split.train, split.stopping]))
+    where = split.basis
+    if split.fold:
+        where += f"; without {split.fold}"
+        what, groups = groups_of(windows, np.concatenate([learnt, split.evaluation]))
+        left = np.unique(groups[: len(learnt)])
+        if len(left) < 2:
+            raise UserError(
+                f"{windows.name}: without {split.fold} there is only the {what} {left[0]} to train on, and choosing on validation "
+                "subjects needs two: add recordings of other people, give more folds, or leave out select"
+            )
+    train, evaluation, held_out = _hold_out(windows, learnt)
+    basis = f"{held_out}, all from the training part; the test part ({where}) is not used"
+    made = Split(train=train, evaluation=evaluation, part="validation", basis=basis)
+    _check_classes(windows, made)
+    return made
 
 
 def cross_validation(windows: Windows, folds: str, part: Part = "test") -> tuple[Split, ...]:
@@ -126,7 +165,8 @@ def cross_validation(windows: Windows, folds: str, part: Part = "test") -> tuple
         held = [(f"{k} of {number}", mask) for k, mask in enumerate(made, start=1) if mask.any()]
         basis = f"{len(held)} folds of {len(names)} {what}s{inside}"
     splits = tuple(
-        Split(train=index[~mask], evaluation=index[mask], part=part, basis=basis, fold=name) for name, mask in held
+        Split(train=index[~mask], evaluation=index[mask], part=part, basis=basis, fold=name, number=number)
+        for number, (name, mask) in enumerate(held, start=1)
     )
     for split in splits:
         _check_classes(windows, split)

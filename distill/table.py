@@ -145,10 +145,7 @@ def format_table(result: dict[str, Any]) -> str:
             f"{result['subjects']} people alike (macro)."
         )
     if result.get("candidates"):
-        chosen, tried = described(result["candidates"])
-        lines.append(
-            f"Chosen on validation subjects: {chosen} (accuracies there {tried}); then the test part was opened once."
-        )
+        lines.append(described(result["candidates"]))
     absent = result["split"].get("absent_classes", [])
     if absent:
         lines.append(

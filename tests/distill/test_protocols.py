@@ -94,8 +94,12 @@ def test_patience_stops_on_people_of_the_training_part(people, tmp_path):
         ({"select": ("lambda=0.1,x",)}, "select 'lambda=0.1,x' is not understood: give two or more different values, as lambda=0.1,0.5"),
         ({"select": ("lambda=0.1,0.2", "lambda=0.3,0.4")}, "select names lambda twice: give all its values at once"),
         ({"select": ("lambda=0.1,2",)}, "lambda 2.0 is not allowed: it is the weight of distillation, from 0 to 1"),
-        ({"select": ("lambda=0.1,0.2",), "folds": "loso"}, "select inside every fold is not done: choose with --select on one split, "
-         "then give folds"),
+        ({"select": ("lambda=0.1,0.2",), "folds": "losso"}, "folds 'losso' are not allowed: give loso (leave one subject out) or a "
+         "number from 2 on"),
+        ({"select": ("lambda=0.1,0.2",), "folds": "loso", "evaluate": "validation"}, "select chooses on validation subjects already: "
+         "leave out evaluate validation"),
+        ({"select": ("lambda=0.1,0.2",), "folds": "loso", "teacher": "wrn16-1@x"}, "select trains on two splits, first without the "
+         "validation subjects, and a teacher of an earlier run was trained on one: name the teachers without @DIR"),
         ({"select": ("lambda=0.1,0.2",), "evaluate": "validation"}, "select chooses on validation subjects already: leave out "
          "evaluate validation"),
         ({"protocol": "lab", "patience": 3}, "patience has no place in protocol lab, which chooses the epoch on the test part: "
