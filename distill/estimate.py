@@ -11,11 +11,12 @@ import numpy as np
 from distill.assembly import teaching_of
 from distill.batching import Samples
 from distill.device import free_memory, is_out_of_memory
+from distill.divergence import DivergenceError
 from distill.plan import Plan, Training
 from distill.schedule import Schedule
 from distill.teacher_names import RIDGES
 from distill.teaching import live
-from distill.train import DivergenceError, train
+from distill.train import train
 
 _STEPS = 3
 

@@ -19,8 +19,9 @@ from distill.assembly import augmenter_of, network_of, schedule_of, teaching_of
 from distill.batching import Samples
 from distill.config import Device, Optimizer, Run
 from distill.device import choose_device, choose_precision, out_of_memory
+from distill.prediction import predict
 from distill.teaching import Speaker, cached, live
-from distill.train import predict, train
+from distill.train import train
 from distill.views import SIGNAL, View
 from tsimage.errors import UserError
 from tsimage.estimators import read_windows

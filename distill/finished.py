@@ -13,11 +13,12 @@ from safetensors.torch import load as load_tensors
 from torch import nn
 
 from distill.batching import Samples
+from distill.divergence import DivergenceError
+from distill.prediction import predict
 from distill.rocket import RidgeTeacher
 from distill.teacher_names import RIDGES, Teacher
 from distill.teachers import cached_logits
 from distill.teaching import Speaker, cached, live
-from distill.train import DivergenceError, predict
 from tsimage import atomic
 from tsimage.errors import UserError
 from tsimage.unfinished import silent

@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
 import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,18 +16,18 @@ import numpy as np
 import torch
 from torch import nn
 
-import tsimage
 from distill.assembly import augmenter_of, network_of, schedule_of, teaching_of
 from distill.augment import Augmenter
 from distill.batching import Samples
 from distill.config import Run
-from distill.device import choose_device, choose_precision, describe
+from distill.device import choose_device, choose_precision
+from distill.environment import environment_of
 from distill.selection import with_values
+from distill.sources import check_source, read_source
 from distill.splits import Split, certificate, cross_validation, ids_hash, split_windows, with_stopping
 from distill.teacher_names import RIDGES, Teacher
 from distill.teaching import live
 from distill.views import SIGNAL, View
-from tsimage import atomic
 from tsimage.errors import UserError
 from tsimage.windows import Windows
 
@@ -387,98 +385,4 @@ class Plan:
 
     def environment(self) -> dict[str, str]:
         """Return what, besides the run and its data, decides the numbers: code, libraries, device, precision."""
-        return {
-            "tsimage": tsimage.__version__,
-            "code_sha256": code_sha256(),
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "device_type": self.device.type,
-            "device": describe(self.device),
-            "precision": self.precision,
-        }
-
-
-def _of_source(teacher: Teacher) -> str:
-    return f"teacher {teacher.network}:{teacher.view} of '{Path(teacher.source)}'"
-
-
-def read_source(teacher: Teacher) -> dict[str, Any]:
-    """Return the `run.json` of the earlier run that a teacher comes from.
-
-    Raises
-    ------
-    UserError
-        If there is none, or one that this version did not write.
-    """
-    path = Path(teacher.source) / "run.json"
-    if not path.exists():
-        raise UserError(f"{_of_source(teacher)}: there is no run in this folder: give a run directory of distill")
-    content = atomic.read_json(path)
-    known = {"shared_teachers", "seeds", "protocol", "label_smoothing"}
-    if not isinstance(content, dict) or not isinstance(content.get("run"), dict) or not known <= content["run"].keys():
-        raise UserError(f"{_of_source(teacher)}: '{path}' describes no run of this version: train it anew")
-    return content
-
-
-def check_source(plan: Plan, teacher: Teacher) -> dict[str, str]:
-    """See that a teacher from an earlier run fits this one; returns the sha256 of its weights, by training.
-
-    Raises
-    ------
-    UserError
-        If it was trained on other data, classes, images or another split, or is not there for a seed.
-    """
-    folder, name = Path(teacher.source), _of_source(teacher)
-    before = plan.sources[teacher.source]
-    try:
-        run, data, parts = before["run"], before["data"], before["split"]["parts"]
-        compared = [
-            ("protocol", run["protocol"], plan.run.protocol),
-            ("data", data["name"], plan.windows.name),
-            ("classes", data["classes"], list(plan.windows.class_names)),
-            ("windows", data["windows_sha256"], plan.fingerprint),
-            ("split", parts, plan.split_record()["parts"]),
-        ]
-        if teacher.view != SIGNAL:
-            compared += [(what, run[what], getattr(plan.run, what)) for what in ("image_size", "scaling")]
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{name}: '{folder / 'run.json'}' describes no run of this version: train it anew") from error
-    for what, then, now in compared:
-        if then != now:
-            shown = f" ({_short(then)}, here {_short(now)})" if what != "split" and what != "windows" else ""
-            raise UserError(
-                f"{name} was trained with other {what.replace('_', '-')}{shown}: take one that was trained with these, or train it here"
-            )
-    taken = {}
-    for split in plan.splits:
-        for seed in plan.run.seeds:
-            training = plan.teacher_training(teacher, split, seed)
-            if not training.is_done:
-                raise UserError(
-                    f"{name} is not there for seed {training.seed}: '{training.folder}' holds no finished training; choose other "
-                    "seeds, or train it here"
-                )
-            key = training.folder.relative_to(folder).as_posix()
-            try:
-                taken[key] = atomic.read_json(training.folder / "training.json")["weights_sha256"]
-            except (KeyError, TypeError) as error:
-                raise UserError(
-                    f"{name}: '{training.folder / 'training.json'}' describes no training: train it anew"
-                ) from error
-    return taken
-
-
-def _short(value: object) -> str:
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-@cache
-def code_sha256() -> str:
-    """Return the sha256 of the sources of both packages, so that a result says which code made it."""
-    digest = hashlib.sha256()
-    for package in (Path(tsimage.__file__).parent, Path(__file__).parent):
-        for source in sorted(package.rglob("*.py")):
-            digest.update(source.relative_to(package.parent).as_posix().encode() + source.read_bytes())
-    return digest.hexdigest()
+        return environment_of(self.device, self.precision)

@@ -23,13 +23,13 @@ from rich.table import Table
 
 from distill.batching import random_seed
 from distill.config import Run
+from distill.divergence import DivergenceError
 from distill.options import command, words_of
 from distill.plan import Plan
 from distill.progress import Progress
 from distill.proposals import SEARCHED, Span, Trial, frozen, open_journal, propose, trials_in
 from distill.runner import alone, check_folder, execute
 from distill.selection import Candidate, share, with_values
-from distill.train import DivergenceError
 from tsimage import atomic
 from tsimage.datasets import load
 from tsimage.errors import UserError, unknown

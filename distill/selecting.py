@@ -13,11 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from distill.divergence import DivergenceError
 from distill.plan import Plan
 from distill.progress import Progress
 from distill.selection import SCORE, Candidate, best, candidates, share, with_values
 from distill.splits import Split, validation_within, with_stopping
-from distill.train import DivergenceError
 from tsimage.errors import UserError
 
 SELECT = "select"

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from distill.prediction import predict
 from distill.sealed import pack, unpack
 from distill.splits import ids_hash
-from distill.train import predict
 from distill.views import View
 from tsimage import atomic
 from tsimage.errors import UserError

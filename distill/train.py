@@ -6,7 +6,6 @@ import hashlib
 import itertools
 import math
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeVar
@@ -20,22 +19,18 @@ from distill import interrupts
 from distill.augment import Augmenter, hash_ids
 from distill.batching import Samples, batches, random_seed
 from distill.checkpoint import Checkpoints
-from distill.device import free_memory, is_out_of_memory
+from distill.divergence import DivergenceError, not_finite
 from distill.losses import combine
+from distill.prediction import predict, repeatable
 from distill.rates import learning_rate
 from distill.schedule import Schedule, class_weights, optimizer_of
 from distill.teaching import Teaching, gradient_norms
 from distill.trace import Trace
 from distill.views import View
-from tsimage.errors import UserError
 
 Built = TypeVar("Built")
 LOGGED_EPOCHS = 10
 """Gradient norms of the parts of the loss are taken in the first and the last epoch, and once in so many."""
-
-
-class DivergenceError(UserError):
-    """A training whose loss or weights are no longer finite."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +43,6 @@ class Trained:
     """Of the state of the optimizer at the end, to compare trainings by."""
     micro_batches: int
     """Parts in which batches went through the networks."""
-
-
-def repeatable() -> AbstractContextManager[None]:
-    """Make cuDNN choose deterministic algorithms and full float32, so that a seed repeats; nothing on other devices."""
-    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
 def initialised(build: Callable[[], Built], seed: int, role: str) -> Built:
@@ -407,7 +397,7 @@ class _Training:
                 said.append((f"the embedding of teacher {name}", heard.embedding))
         said.append(("the student's logits", student.logits))
         where = f"training of view '{self.view.name}' stopped at epoch {self.epoch}, step {self.step + 1}"
-        return DivergenceError(f"{where}: {_not_finite(said, parts, self.samples.ids[batch])}")
+        return DivergenceError(f"{where}: {not_finite(said, parts, self.samples.ids[batch])}")
 
     def _write_replay(self, checkpoints: Checkpoints, batch: np.ndarray, error: DivergenceError) -> None:
         """Write the state before a failed step, of which only running statistics have changed, and what it saw."""
@@ -456,43 +446,3 @@ class _Best:
         if accuracy > self.accuracy:
             self.accuracy, self.epoch = accuracy, epoch
             self.state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-
-
-def _not_finite(said: list[tuple[str, Tensor]], parts: dict[str, Tensor], ids: np.ndarray) -> str:
-    """Say which tensor of a step is not finite, in which windows."""
-    for what, tensor in said:
-        bad = ~torch.isfinite(tensor.detach().flatten(1)).all(dim=1).cpu().numpy()
-        if bad.any():
-            named = ", ".join(ids[bad][:3]) + (", ..." if bad.sum() > 3 else "")
-            mend = (
-                "lower the learning rate" if "student" in what else "look at these windows and what was trained on them"
-            )
-            return f"{what} are not finite in windows {named}: {mend}"
-    broken = ", ".join(name for name, part in parts.items() if name != "loss" and not math.isfinite(part.item()))
-    return f"{broken or 'the loss'} is not finite on windows {', '.join(ids[:3])}, ...: lower the learning rate or the weight of that part"
-
-
-@torch.inference_mode()
-def predict(model: nn.Module, view: View, values: Tensor, batch_size: int = 256) -> Tensor:
-    """Return the logits of raw windows (window, channel, time), in full float32, shape (window, class), on the CPU.
-
-    Batches become smaller where memory does not suffice.
-    """
-    model.eval()
-    parts: list[Tensor] = []
-    start, is_short = 0, False
-    while start < len(values):
-        if is_short:  # here, where no traceback holds tensors any more
-            free_memory()
-            batch_size //= 2
-        try:
-            with repeatable():
-                parts.append(model(view.of(values[start : start + batch_size])).float().cpu())
-        except (RuntimeError, MemoryError) as error:
-            is_short = batch_size > 1 and is_out_of_memory(error)
-            if not is_short:
-                raise
-        else:
-            is_short = False
-            start += batch_size
-    return torch.cat(parts)

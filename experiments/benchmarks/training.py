@@ -34,9 +34,10 @@ from distill.batching import Samples
 from distill.device import choose_precision, keep_freed_memory
 from distill.losses import parse_losses
 from distill.models import build_model
+from distill.prediction import predict
 from distill.schedule import Schedule
 from distill.teaching import Teaching, cached, live
-from distill.train import predict, train
+from distill.train import train
 from distill.views import SIGNAL, View
 from tsimage import Imager
 

@@ -13,16 +13,18 @@ import distill
 from distill.augment import Augmenter, parse_augment
 from distill.batching import Samples
 from distill.checkpoint import Checkpoints
+from distill.divergence import DivergenceError
 from distill.keeping import Every, Keeping, parse_every
 from distill.losses import parse_losses
 from distill.models import build_model
 from distill.plan import Plan
+from distill.prediction import predict
 from distill.progress import Progress
 from distill.schedule import Schedule
 from distill.sealed import pack, unpack
 from distill.teachers import cached_logits
 from distill.teaching import Teaching, cached, live
-from distill.train import DivergenceError, initialised, predict, train
+from distill.train import initialised, train
 from distill.trainings import carry_out
 from distill.views import View
 from tests.distill.tiny_runs import QUICK

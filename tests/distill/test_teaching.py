@@ -11,9 +11,10 @@ from distill.batching import Samples, batches
 from distill.config import Run
 from distill.losses import LOSSES, combine, parse_losses
 from distill.models import build_model
+from distill.prediction import predict
 from distill.schedule import Schedule
 from distill.teaching import Teaching, cached, gradient_norms, live
-from distill.train import initialised, predict, train
+from distill.train import initialised, train
 from distill.views import View
 from distill.weighing import WEIGHINGS
 from tsimage import Imager
