@@ -91,7 +91,7 @@ def in_words(values: Mapping[str, Any]) -> str:
             return str(value).lower()
         return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
-    return ", ".join(f"{words_of(n)} {written(v)}" for n, v in values.items() if v is not None and v != [])
+    return ", ".join(f"{words_of(n)} {written(v)}" for n, v in values.items() if v not in (None, [], ""))
 
 
 def read_grid(path: str | Path) -> Grid:

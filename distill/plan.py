@@ -255,6 +255,10 @@ class Plan:
             "network": training.network,
             "view": training.view.key(),
             "seed": training.seed,
+        }
+        if training.network in RIDGES:  # which no epochs, no augmentation and no device touch
+            return made | {"parts": self._parts(split)[:1]}
+        made |= {
             "schedule": asdict(self.schedule),
             "augment": run.augment,
             "device": self.device.type,

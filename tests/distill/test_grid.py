@@ -95,6 +95,17 @@ def test_every_kind_of_run_is_as_alone(long_people, tmp_path):
     as_alone(plan, long_people, tmp_path)
 
 
+def test_a_run_is_not_named_by_what_is_not_given(tmp_path):
+    plan = planned(
+        f'{RUN}[[grid]]\naugment = ["", "jitter"]\nalpha = 0.2\n[[grid]]\nbalanced = true\n', tmp_path / "grid"
+    )
+    assert [cell.name for cell in plan.cells] == [
+        "alpha 0.2, balanced false",
+        "augment jitter, alpha 0.2, balanced false",
+        "balanced true",
+    ]
+
+
 def test_windows_are_an_axis_like_any_other_and_nothing_of_other_windows_is_shared(tmp_path):
     text = RUN.replace('channels = ["acc*"]\n', "").replace('"wrn10-1"\nstudent', '"wrn10-1:gasf"\nstudent')
     plan = planned(f'{text}[[grid]]\nchannels = [["acc*"], ["gyro*"]]\n', tmp_path / "grid")
@@ -198,15 +209,6 @@ def test_a_folder_of_something_else_is_refused(tmp_path, says):
     assert [path.name for path in out.iterdir()] == ["thesis.doc"]
     with says(f"'{out}' holds no grid: give the folder of one, or begin one with distill grid FILE"):
         cells_of(out)
-
-
-def test_a_grid_killed_while_it_wrote_its_first_file_begins_anew(tmp_path):
-    out = tmp_path / "grid"
-    out.mkdir()
-    (out / ".lock").touch()
-    (out / ".grid.json.123.partial").write_text("{")
-    prepare(planned(TWO, out))
-    assert sorted(path.name for path in out.iterdir()) == [".lock", "grid.json"]
 
 
 @pytest.mark.parametrize("key", ["code_sha256", "torch"])

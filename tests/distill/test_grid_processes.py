@@ -169,6 +169,15 @@ def test_what_is_removed_is_done_again_and_nothing_else(undisturbed, tmp_path):
     assert not list(out.rglob("checkpoint*"))
 
 
+def test_a_grid_killed_while_it_wrote_its_first_file_begins_anew(tmp_path):
+    out = tmp_path / "grid"
+    out.mkdir()
+    (out / ".lock").touch()
+    (out / ".grid.json.123.partial").write_text("{")
+    prepare(planned(TWO, out))
+    assert sorted(path.name for path in out.iterdir()) == [".lock", "grid.json"]
+
+
 def test_a_grid_that_another_process_begins_at_this_moment_is_no_folder_of_something_else(tmp_path, monkeypatch):
     out = tmp_path / "grid"
     plan = planned(TWO, out)

@@ -121,6 +121,25 @@ def test_a_control_and_a_plain_student_from_scratch_are_not_the_same(named):
     assert len({plan.key(training) for training in roles}) == 3
 
 
+def test_a_ridge_is_the_same_whatever_networks_are_trained_with(make_windows):
+    windows = make_windows(60, length=40, subjects=np.repeat(["ann", "bob", "cem", "dia", "eva"], 12), split=None)
+
+    def ridge(windows=windows, **options):
+        plan = Plan(
+            distill.Run(**QUICK | {"teacher": ("hydra:signal", "wrn10-1:gasf"), "seeds": (0, 1)} | options), windows
+        )
+        training = plan.teacher_training(plan.teachers[0], plan.splits[0], plan.run.seeds[-1])
+        assert training.network == "hydra"
+        return plan.key(training)
+
+    for options in ({"epochs": 9}, {"learning_rate": 0.01}, {"precision": "bf16"}, {"protocol": "lab"}, {"ema": 0.5}):
+        assert ridge(**options) == ridge()
+    others = [{"seeds": (1, 2)}, {"folds": "2"}, {"evaluate": "validation"}, {"shared_teachers": True}]
+    assert ridge(patience=1) == ridge(evaluate="validation")  # who is held out for one is held out for the other
+    others.append({"windows": replace(windows, values=2 * windows.values)})
+    assert len({ridge(), *(ridge(**options) for options in others)}) == 1 + len(others)
+
+
 def test_teachers_of_earlier_runs_are_known_by_their_weights_wherever_they_lie(named, tmp_path):
     windows = replace(named, split=np.where(named.subjects == "ann", "test", "train"))
     earlier = distill.run(distill.Run(**QUICK), windows=windows, folder=tmp_path / "earlier").folder
