@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from distill.config import Run
     from distill.estimator import DistilledClassifier
-    from distill.grid import run_grid
     from distill.gridfile import read_grid
     from distill.keeping import Keeping
     from distill.models import build_model
     from distill.progress import Plain
     from distill.runner import Result, run
+    from distill.worker import run_grid
 
 _HOME = {
     "DistilledClassifier": "estimator",
@@ -22,7 +22,7 @@ _HOME = {
     "build_model": "models",
     "read_grid": "gridfile",
     "run": "runner",
-    "run_grid": "grid",
+    "run_grid": "worker",
 }
 
 __all__ = ["DistilledClassifier", "Keeping", "Plain", "Result", "Run", "build_model", "read_grid", "run", "run_grid"]

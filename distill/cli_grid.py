@@ -54,11 +54,12 @@ def grid(
 
     from distill import interrupts
     from distill.device import keep_freed_memory, out_of_memory
-    from distill.grid import GridPlan, Worker, retry
+    from distill.grid import GridPlan, retry
     from distill.grid import prepare as write_plan
     from distill.gridfile import read_grid
     from distill.live import CountLines, LiveTable
     from distill.progress import Plain
+    from distill.worker import Worker
     from tsimage.launch import resolve, start
 
     cells = read_grid(file)
@@ -117,8 +118,9 @@ def work(
 
     from distill import interrupts
     from distill.device import keep_freed_memory, out_of_memory
-    from distill.grid import GridPlan, Worker, cells_of, home_of, join
+    from distill.grid import GridPlan, cells_of, home_of, join
     from distill.progress import Plain
+    from distill.worker import Worker
 
     folder = folder.absolute()
     with chdir(home_of(folder)), out_of_memory(), interrupts.handled():

@@ -13,36 +13,23 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import time
-import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from distill.batching import Samples
-from distill.grid_table import grid_table
-from distill.gridfile import Cell, Grid, read_grid
-from distill.keeping import Keeping
+from distill.gridfile import Cell
 from distill.layout import FAILED, GRID, LOCK, described
 from distill.options import options_of, run_from
 from distill.plan import Plan, Training
-from distill.progress import Progress
-from distill.runner import check_folder, conclude, open_folder
-from distill.trainings import carry_out, tidy
+from distill.runner import check_folder
 from tsimage import atomic
 from tsimage.datasets import load
-from tsimage.disk import DiskFullError, room_for
 from tsimage.errors import UserError
-from tsimage.locks import claimed, locked
+from tsimage.locks import locked
 from tsimage.windows import Windows
 
-TRAININGS, RUNS, LOG = "trainings", "runs", "logs"
-POLL_S = 0.5
+TRAININGS, RUNS = "trainings", "runs"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -250,195 +237,3 @@ def retry(folder: Path) -> int:
     for failure in failures:
         failure.unlink(missing_ok=True)
     return len(failures)
-
-
-class Worker:
-    """One of the processes that do a grid together.
-
-    Parameters
-    ----------
-    plan : GridPlan
-        Which is prepared.
-    progress : Progress, Plain or Terminal
-        Who is told of the trainings that this process does.
-    keeping : Keeping, optional
-        How trainings are kept on disk while they go on.
-    on_wait : callable, optional
-        Called about every half second while only others are at work.
-    """
-
-    def __init__(
-        self,
-        plan: GridPlan,
-        progress: Progress,
-        keeping: Keeping | None = None,
-        on_wait: Callable[[], None] | None = None,
-    ) -> None:
-        self.plan, self.progress, self.keeping = plan, progress, keeping or Keeping()
-        self.on_wait = on_wait or (lambda: None)
-        self.done: set[Path] = set()
-        self.lost: set[Path] = set()
-        self.finished: set[Path] = set()
-        """Runs with a result, or whose evaluation fails."""
-        self._held: tuple[object, Samples] | None = None
-        self._log = plan.folder / LOG / f"{socket.gethostname()}-{os.getpid()}.jsonl"
-
-    def work(self) -> None:
-        """Do what nobody else does, until all trainings are done or cannot be, and all runs that can be have a result."""
-        while True:
-            did_something = False
-            for job in self.plan.jobs.values():
-                did_something |= self._look_at(job)
-            for cell, plan, needed in zip(self.plan.cells, self.plan.plans, self.plan.needed, strict=True):
-                did_something |= self._finish(cell, plan, needed)
-            if len(self.done) + len(self.lost) == len(self.plan.jobs) and self._all_finished():
-                return
-            if not did_something:
-                self.on_wait()
-                time.sleep(POLL_S)  # others are at work on what is left
-
-    def _all_finished(self) -> bool:
-        can = (
-            p.folder
-            for p, needed in zip(self.plan.plans, self.plan.needed, strict=True)
-            if self.done.issuperset(needed)
-        )
-        return all(folder in self.finished for folder in can)
-
-    def _look_at(self, job: Job) -> bool:
-        """Do a training if it is there to be done; returns whether anything has changed."""
-        folder = job.training.folder
-        if folder in self.done or folder in self.lost:
-            return False
-        if job.training.is_done:
-            tidy(job.training)
-            self.done.add(folder)
-            return True
-        if job.failure.exists() or not self.lost.isdisjoint(job.needs):
-            self.lost.add(folder)
-            return True
-        if not self.done.issuperset(job.needs):
-            return False
-        with claimed(folder / LOCK) as mine:
-            if not mine:
-                return False
-            if not job.training.is_done and not job.failure.exists():
-                self._do(job)
-        return True
-
-    def _do(self, job: Job) -> None:
-        """Do a training that this process has claimed; a failure is kept with it and stops nothing else."""
-        folder = job.training.folder
-        for left_over in folder.glob(".*.partial"):  # of a process that was killed while it wrote
-            left_over.unlink()
-        goes_on = any(folder.glob("checkpoint.*"))
-        self._note("goes on" if goes_on else "begins", folder)
-        title = f"[{len(self.done) + len(self.lost) + 1}/{len(self.plan.jobs)}] {job.title}"
-        try:
-            carry_out(job.plan, job.training, self._samples(job), title, self.progress, self.keeping)
-        except (DiskFullError, OSError):
-            raise  # of the whole grid, not of this training
-        except Exception as error:  # a user's mistake or a defect: either way the others go on
-            self._fail(folder, title, error)
-            self.lost.add(folder)
-            return
-        self._note("done", folder)
-        self.done.add(folder)
-
-    def _fail(self, folder: Path, title: str, error: Exception) -> None:
-        """Keep the failure of a training or run in its folder, and tell it."""
-        said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        self.progress.say(f"{title}  failed: {said}")
-        failure = {
-            "error": said,
-            "traceback": traceback.format_exc(),
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-        }
-        atomic.write_json(folder / FAILED, failure)
-        self._note("failed", folder)
-
-    def _samples(self, job: Job) -> Samples:
-        """Return the training windows of a job; those of the last one are kept, since the next often has the same."""
-        key = (job.plan.fingerprint, job.training.split.train.tobytes(), job.plan.device)
-        if self._held is None or self._held[0] != key:
-            self._held = key, job.plan.samples(job.training.split.train)
-        return self._held[1]
-
-    def _finish(self, cell: Cell, plan: Plan, needed: Sequence[Path]) -> bool:
-        """Write the result of a run whose trainings are done, if nobody else does; returns whether anything has changed."""
-        if plan.folder in self.finished or not self.done.issuperset(needed):
-            return False
-        result = plan.folder / "result.json"
-        if not result.exists():
-            with claimed(plan.folder / LOCK) as mine:
-                if not mine:
-                    return False
-                if not result.exists():
-                    self._conclude(cell, plan)
-        self.finished.add(plan.folder)
-        return True
-
-    def _conclude(self, cell: Cell, plan: Plan) -> None:
-        """Evaluate a run that this process has claimed; a failure, as of weights that were damaged, stops no other run."""
-        try:
-            open_folder(plan)
-            conclude(plan)
-        except (DiskFullError, OSError):
-            raise
-        except Exception as error:
-            self._fail(plan.folder, f"evaluation of run '{cell.name}'", error)
-            return
-        (plan.folder / FAILED).unlink(missing_ok=True)
-        self._note("result", plan.folder)
-
-    def _note(self, what: str, folder: Path) -> None:
-        """Add a line to the log of this process."""
-        line = {
-            "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "what": what,
-            "which": os.path.relpath(folder, self.plan.folder),
-        }
-        self._log.parent.mkdir(exist_ok=True)
-        with room_for(self._log), self._log.open("a", encoding="utf-8") as log:
-            log.write(json.dumps(line) + "\n")
-
-
-def run_grid(
-    grid: Grid | str | Path,
-    folder: str | Path | None = None,
-    windows: Windows | None = None,
-    progress: Progress | None = None,
-    keeping: Keeping | None = None,
-) -> pd.DataFrame:
-    """Do what is missing of a grid in this process, and return its table.
-
-    Parameters
-    ----------
-    grid : Grid, str or Path
-        As `distill.read_grid` returns it, or the path of its TOML file.
-    folder : str or Path, optional
-        Of the grid; by default below `runs/`, named by the file.
-    windows : Windows, optional
-        In place of the data that the runs name.
-    progress : Progress, Plain or Terminal, optional
-        Who is told; by default nobody.
-    keeping : Keeping, optional
-        How trainings are kept on disk while they go on.
-
-    Returns
-    -------
-    DataFrame
-        One row per model of every run; see `distill.grid_table.grid_table`.
-
-    Raises
-    ------
-    UserError
-        For anything wrong in the file or the data, an impossible run, or a folder of something else; a training that fails is
-        kept as `failed.json`, and its runs are `missing` in the table.
-    """
-    made = grid if isinstance(grid, Grid) else read_grid(grid)
-    plan = GridPlan(made.runs, Path("runs") / made.name if folder is None else Path(folder), windows)
-    prepare(plan)
-    Worker(plan, progress or Progress(), keeping).work()
-    return grid_table(plan.folder)

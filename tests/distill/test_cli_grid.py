@@ -9,7 +9,8 @@ import pytest
 
 from distill import cli_grid
 from distill.cli import main
-from distill.grid import Worker, prepare
+from distill.grid import prepare
+from distill.worker import Worker
 from tests.distill.tiny_grids import RUN, TWO, described, ends, noted, planned, stamps
 from tsimage import load
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import distill
-from distill.grid import GridPlan, Worker, cells_of, home_of, join, prepare
+from distill.grid import GridPlan, cells_of, home_of, join, prepare
 from distill.progress import Progress
 from distill.status import status
+from distill.worker import Worker
 from tests.distill.tiny_grids import RUN, TWO, described, do, ends, noted, planned, stamps
 from tests.distill.tiny_runs import QUICK
 from tsimage import load

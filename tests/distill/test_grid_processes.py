@@ -7,10 +7,11 @@ import time
 
 import pytest
 
-from distill.grid import Worker, prepare, retry
+from distill.grid import prepare, retry
 from distill.layout import LOCK
 from distill.progress import Progress
 from distill.status import status
+from distill.worker import Worker
 from tests.distill.tiny_grids import RUN, TWO, do, ends, noted, notes, planned, processes
 from tsimage.disk import DiskFullError
 from tsimage.locks import claimed
@@ -148,7 +149,7 @@ def test_a_full_disk_ends_the_process_and_is_no_failure_of_a_training(tmp_path, 
     plan = planned(TWO, tmp_path / "grid")
     prepare(plan)
     with monkeypatch.context() as patch:
-        patch.setattr("distill.grid.carry_out", full)
+        patch.setattr("distill.worker.carry_out", full)
         with pytest.raises(DiskFullError, match="the disk is full"):
             Worker(plan, Progress()).work()
     assert noted(plan.folder, "failed") == []

@@ -8,10 +8,11 @@ import pytest
 
 from distill.checkpoint import Checkpoints
 from distill.cli import main
-from distill.grid import GridPlan, Worker, prepare
+from distill.grid import GridPlan, prepare
 from distill.gridfile import read_grid
 from distill.keeping import Keeping
 from distill.progress import Progress
+from distill.worker import Worker
 from tsimage import atomic
 
 GRID = """

@@ -5,10 +5,11 @@ import multiprocessing
 
 import torch
 
-from distill.grid import GridPlan, Worker, prepare
+from distill.grid import GridPlan, prepare
 from distill.gridfile import read_grid
 from distill.keeping import Keeping
 from distill.progress import Progress
+from distill.worker import Worker
 
 RUN = """
 [run]
