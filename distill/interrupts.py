@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 PATIENCE_S = 3.5
 """How long a step may go on before it is given up; what was written last is then the checkpoint."""
+LAST_S = 4.5
+"""How long a single operation of compiled code may, in which no handler of Python runs, before the process is ended."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -50,6 +53,36 @@ def held() -> Iterator[None]:
 
 
 @contextmanager
+def _ended_at_last() -> Iterator[None]:
+    """End the process where a signal was not followed: a thread is told of it by the system, whatever the main one does."""
+    if os.name == "nt":
+        yield
+        return
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    is_over = threading.Event()
+
+    def watch() -> None:
+        while told := os.read(read, 1):
+            number = told[0]
+            if number in (signal.SIGINT, signal.SIGTERM) and not is_over.wait(LAST_S):
+                os.write(2, f"stopped by {signal.Signals(number).name} in the middle of a long step\n".encode())
+                os._exit(128 + number)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        signal.set_wakeup_fd(before)
+        os.close(write)
+        watcher.join()
+        os.close(read)
+
+
+@contextmanager
 def handled() -> Iterator[None]:
     """Let SIGINT and SIGTERM raise `Interrupted`, at once or, inside `held`, when that is possible; for a command's main thread."""
     global _asked
@@ -69,12 +102,13 @@ def handled() -> Iterator[None]:
     def on_alarm(number: int, frame: FrameType | None) -> None:
         leave()
 
-    wanted = {signal.SIGINT: on_signal, signal.SIGTERM: on_signal}
+    wanted: dict[int, Callable[[int, FrameType | None], None]] = {signal.SIGINT: on_signal, signal.SIGTERM: on_signal}
     if hasattr(signal, "SIGALRM"):  # not on Windows, where a signal is never held back
         wanted[signal.SIGALRM] = on_alarm
     before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
     try:
-        yield
+        with _ended_at_last():
+            yield
     finally:
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, 0)

@@ -52,6 +52,24 @@ def test_asked_to_stop_it_writes_a_checkpoint_and_leaves_with_the_code_of_the_si
     assert about["epoch"] == len(rows) + 1
 
 
+IN_COMPILED_CODE = """
+import hashlib
+from distill import interrupts
+with interrupts.handled(), interrupts.held():
+    print("begun", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
+"""
+
+
+def test_it_leaves_in_time_from_an_operation_that_no_handler_interrupts():
+    command = [sys.executable, "-c", IN_COMPILED_CODE]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        run.stdout.readline()
+        run.terminate()
+        _, errors = run.communicate(timeout=60)
+    assert (run.returncode, errors) == (143, "stopped by SIGTERM in the middle of a long step\n")
+
+
 def in_a_small_disk(script, tmp_path, size):
     """Run shell lines in a folder that is a file system of its own."""
     disk = tmp_path / "disk"
