@@ -51,6 +51,7 @@ def grid(
         debug: show the traceback of an error.
     """
     from rich.console import Console
+    from torch import get_num_threads, set_num_threads
 
     from distill import interrupts
     from distill.device import keep_freed_memory, out_of_memory
@@ -67,11 +68,11 @@ def grid(
     console = Console()
     plain = Plain(sys.stdout)
     plan = GridPlan(cells.runs, folder)
-    workers = resolve(launch).workers or 1
+    asked, launch = launch, resolve(launch)
     if plan.plans[0].device.type == "cpu":
         keep_freed_memory()
     with out_of_memory(), interrupts.handled():
-        _tell_plan(plan, workers, plain)
+        _tell_plan(plan, launch.workers or 1, plain)
         if dry_run:
             plain.say("Nothing was trained.")
             return
@@ -86,6 +87,7 @@ def grid(
         watch = LiveTable(console, folder) if console.is_terminal else CountLines(sys.stdout, folder)
         try:
             if launch.is_alone:
+                set_num_threads(asked.threads or get_num_threads())
                 Worker(plan, watch if isinstance(watch, LiveTable) else plain, keeping, on_wait=watch.look).work()
             else:
                 options = ["--checkpoint-every", keeping.checkpoint_every, "--track", keeping.track]
