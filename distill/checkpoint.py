@@ -69,5 +69,6 @@ class Checkpoints:
         atomic.write_bytes(self.replay_path, pack(tensors, {**about, "key": self.key}))
 
     def remove(self) -> None:
-        """Remove the checkpoint of a training that ended."""
+        """Remove what a training that ended needs no more."""
         self.path.unlink(missing_ok=True)
+        self.replay_path.unlink(missing_ok=True)

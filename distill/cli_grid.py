@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -63,6 +64,8 @@ def grid(
     from distill.worker import Worker
     from tsimage.launch import resolve, start
 
+    if launch.gpus == 0:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     cells = read_grid(file)
     folder = out or Path("runs") / cells.name
     console = Console()
@@ -71,7 +74,7 @@ def grid(
     asked, launch = launch, resolve(launch)
     if plan.plans[0].device.type == "cpu":
         keep_freed_memory()
-    with out_of_memory(), interrupts.handled():
+    with out_of_memory(), interrupts.handled(at_last=launch.is_alone):
         _tell_plan(plan, launch.workers or 1, plain)
         if dry_run:
             plain.say("Nothing was trained.")
@@ -91,7 +94,7 @@ def grid(
                 Worker(plan, watch if isinstance(watch, LiveTable) else plain, keeping, on_wait=watch.look).work()
             else:
                 options = ["--checkpoint-every", keeping.checkpoint_every, "--track", keeping.track]
-                command = [sys.executable, "-m", "distill", "work", str(folder), *options]
+                command = [sys.executable, "-P", "-m", "distill", "work", str(folder), *options]
                 for worker in start(command, launch, folder=folder, on_poll=watch.look):
                     if not worker.well:
                         plain.say(str(worker))
@@ -160,7 +163,7 @@ def status(folder: Annotated[Path, tyro.conf.Positional], json: bool = False, de
 
 
 def _tell_plan(plan: GridPlan, workers: int, progress: Progress) -> None:
-    from distill.device import describe
+    from distill.device import describe, free_memory
     from distill.durations import in_words
     from distill.estimate import estimate_all
 
@@ -180,6 +183,7 @@ def _tell_plan(plan: GridPlan, workers: int, progress: Progress) -> None:
     missing = [(job.plan, job.training) for job in jobs if not job.training.is_done]
     if missing:
         times = [seconds for seconds in estimate_all(missing) if seconds == seconds]
+        free_memory()  # of a device that workers share with this process
         unknown = f", and {len(missing) - len(times)} whose time is not estimated" if len(times) < len(missing) else ""
         total = in_words(sum(times) / workers)
         progress.say(f"About {total} for {len(times)} trainings{unknown}, from timing a few steps of each kind")

@@ -74,8 +74,16 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on the device or in the address space of the process."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    said = ("can't allocate memory", "not enough memory", "could not create a", "bad_alloc")  # the third from oneDNN
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in said)
+    said = (
+        "out of memory",
+        "can't allocate memory",
+        "not enough memory",
+        "could not create a",
+        "ALLOC_FAILED",
+        "bad_alloc",
+    )
+    is_unsupported = "primitive descriptor" in str(error)  # oneDNN says nearly the same of both
+    return isinstance(error, RuntimeError) and not is_unsupported and any(words in str(error) for words in said)
 
 
 def free_memory() -> None:
@@ -83,6 +91,8 @@ def free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
 

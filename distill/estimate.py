@@ -67,7 +67,9 @@ def _step_seconds(plan: Plan, training: Training, is_live: bool, steps: int) -> 
         return math.nan
     samples = plan.samples(training.split.train)
     size = min(len(samples.ids), plan.schedule.batch_size)
-    few = Samples(values=samples.values[:size], labels=samples.labels[:size], ids=samples.ids[:size])
+    labels = samples.labels[:size].clone()
+    labels[0] = samples.labels.max()  # of which the number of classes is told
+    few = Samples(values=samples.values[:size], labels=labels, ids=samples.ids[:size])
     times: list[float] = []
     lesson = None
     if is_live:

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 def _weights(training: Training) -> tuple[bytes, dict[str, Any]]:
     """Return the weights file of a finished training, seen to be the one that was written, and its record."""
+    if not training.is_done:
+        raise UserError(
+            f"'{training.folder}' holds no finished training, though it did: see where it went, or train it anew"
+        )
     record = atomic.read_json(training.folder / "training.json")
     path = training.folder / "weights.safetensors"
     content = path.read_bytes() if path.exists() else b""

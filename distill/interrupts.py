@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 
 PATIENCE_S = 3.5
@@ -83,8 +83,14 @@ def _ended_at_last() -> Iterator[None]:
 
 
 @contextmanager
-def handled() -> Iterator[None]:
-    """Let SIGINT and SIGTERM raise `Interrupted`, at once or, inside `held`, when that is possible; for a command's main thread."""
+def handled(at_last: bool = True) -> Iterator[None]:
+    """Let SIGINT and SIGTERM raise `Interrupted`, at once or, inside `held`, when that is possible; for a command's main thread.
+
+    Parameters
+    ----------
+    at_last : bool
+        End the process where a single long operation keeps it from following; not for one that has to end its workers first.
+    """
     global _asked
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -107,7 +113,7 @@ def handled() -> Iterator[None]:
         wanted[signal.SIGALRM] = on_alarm
     before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
     try:
-        with _ended_at_last():
+        with _ended_at_last() if at_last else nullcontext():
             yield
     finally:
         if hasattr(signal, "setitimer"):

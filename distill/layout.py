@@ -10,6 +10,8 @@ from tsimage.errors import UserError
 
 LOCK = ".lock"
 """In a run, a grid and each training of a grid; held by the process that is at work there."""
+SELECT = "select"
+"""In a run, the folder of the candidates among which it chooses its values."""
 GRID = "grid.json"
 FAILED = "failed.json"
 """In a training of a grid that failed, and in a run of one that could not be evaluated."""

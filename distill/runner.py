@@ -19,11 +19,11 @@ import pandas as pd
 
 from distill.config import Run
 from distill.keeping import Keeping
-from distill.layout import FAILED, LOCK
+from distill.layout import FAILED, LOCK, SELECT
 from distill.plan import Plan
 from distill.progress import Progress
 from distill.results import evaluated
-from distill.selecting import SELECT, Tried, choose
+from distill.selecting import Tried, choose
 from distill.selection import parse_select
 from distill.table import format_table, table
 from distill.trainings import carry_out, tidy
@@ -215,7 +215,7 @@ def _without(options: dict[str, Any], names: set[str]) -> dict[str, Any]:
 
 def _is_ours(entry: Path) -> bool:
     if entry.name == SELECT:  # the candidates of a selection that was broken off
-        return any((entry / first / "run.json").exists() for first in ("1", "fold-1/1"))
+        return any((entry / first).is_dir() for first in ("1", "fold-1/1"))
     return entry.name in (LOCK, FAILED) or (entry.name.startswith(".run.json.") and entry.suffix == ".partial")
 
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from distill.divergence import DivergenceError
+from distill.layout import SELECT
 from distill.plan import Plan
 from distill.progress import Progress
 from distill.selection import SCORE, Candidate, best, candidates, share, with_values
 from distill.splits import Split, validation_within, with_stopping
 from tsimage.errors import UserError
 
-SELECT = "select"
 Attempt = Callable[[Plan, Callable[[], None]], float]
 """Does the run of a candidate, calling what it is given once the folder is there; returns the student's accuracy in %."""
 Tried = list[dict[str, Any]] | dict[str, list[dict[str, Any]]]

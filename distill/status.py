@@ -14,7 +14,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from distill.layout import FAILED, GRID, LOCK, described
+from distill.layout import FAILED, GRID, LOCK, SELECT, described
 from distill.table import MIN_N, plus_minus, spread
 from tsimage import atomic
 from tsimage.errors import UserError
@@ -91,7 +91,7 @@ def status(folder: str | Path, content: Mapping[str, Any] | None = None) -> Stat
         If the folder holds neither.
     """
     folder = Path(folder)
-    if content is None and (folder / "run.json").exists():
+    if content is None and ((folder / "run.json").exists() or (folder / SELECT).is_dir()):
         return _of_run(folder)
     if content is None and not (folder / GRID).exists():
         raise UserError(f"'{folder}' holds no run and no grid of distill: give the folder of one")
@@ -107,28 +107,39 @@ def status(folder: str | Path, content: Mapping[str, Any] | None = None) -> Stat
 
 
 def _of_run(folder: Path) -> Status:
-    """Return the status of a run, which has one lock for all its trainings and does them in their order."""
+    """Return the status of a run, which has one lock for all its trainings and does them in their order.
+
+    One that chooses its values consists of its candidates until it has chosen.
+    """
     path = folder / "run.json"
-    content = atomic.read_json(path)
-    try:
-        epochs, names = content["run"]["epochs"], content["trainings"]
-    except (KeyError, TypeError) as error:
-        raise UserError(f"'{path}' describes no run of this version: choose another folder") from error
-    is_at_work = is_held(folder / LOCK)
+    runs = [folder] if path.exists() else sorted(made.parent for made in (folder / SELECT).rglob("run.json"))
+    is_at_work = is_held(folder / LOCK) or any(is_held(run / LOCK) for run in runs)
     found: dict[str, TrainingStatus] = {}
-    for name in names:
-        one = _training(folder / name, {"title": name, "epochs": epochs, "needs": []}, found)
-        if one.state == "waiting" and is_at_work:
-            one, is_at_work = replace(one, state="running"), False
-        found[name] = one
-    whole = _run(folder, {"name": folder.absolute().name, "trainings": names}, found)
-    return Status(folder=folder, runs=(whole,), trainings=tuple(found.values()))
+    states = []
+    for run in runs:
+        try:
+            content = atomic.read_json(run / "run.json")
+            epochs, names = content["run"].get("epochs"), content["trainings"]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"'{run / 'run.json'}' describes no run of this version: choose another folder") from error
+        place = run.relative_to(folder)
+        mine = [(place / name).as_posix() for name in names]
+        for name in mine:
+            one = _training(folder / name, {"title": name, "epochs": epochs, "needs": []}, found)
+            if one.state == "waiting" and is_at_work:
+                one, is_at_work = replace(one, state="running"), False
+            found[name] = one
+        states.append(
+            _run(run, {"name": run.absolute().name if run == folder else str(place), "trainings": mine}, found)
+        )
+    return Status(folder=folder, runs=tuple(states), trainings=tuple(found.values()))
 
 
 def _training(folder: Path, about: Mapping[str, Any], before: Mapping[str, TrainingStatus]) -> TrainingStatus:
     epochs = about["epochs"]
     if (folder / "training.json").exists():
-        return TrainingStatus(title=about["title"], state="done", epoch=epochs, epochs=epochs)
+        epoch = _epoch(folder) if epochs is None else epochs
+        return TrainingStatus(title=about["title"], state="done", epoch=epoch, epochs=epochs)
     state: State = "waiting"
     error = ""
     if failure := _failure(folder):
@@ -185,7 +196,11 @@ def _run(folder: Path, entry: Mapping[str, Any], trainings: Mapping[str, Trainin
 def as_table(found: Status) -> Group:
     """Draw a status: how many trainings are in each state, what is being done, a row per run, and what failed."""
     counts = ", ".join(f"{n} {state}" for state, n in found.counts().items())
-    running = [f"running: {t.title}  epoch {t.epoch}/{t.epochs}" for t in found.trainings if t.state == "running"]
+    running = [
+        f"running: {t.title}  epoch {t.epoch}" + (f"/{t.epochs}" if t.epochs else "")
+        for t in found.trainings
+        if t.state == "running"
+    ]
     failed = [f"failed: {t.title}: {t.error}" for t in found.trainings if t.state == "failed"]
     failed += [f"failed: evaluation of {run.name}: {run.error}" for run in found.runs if run.error]
     drawn = Table(box=box.SIMPLE_HEAD)

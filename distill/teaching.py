@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.losses import Term, build_modules, check, combine
+from distill.prediction import repeatable
 from distill.rates import annealed
 from distill.trace import Trace
 from distill.views import View
@@ -30,7 +31,7 @@ def live(model: nn.Module, view: View) -> Speaker:
     student sees, and its feature maps last as long as the batch."""
 
     def speak(index: Tensor, values: Tensor) -> Trace:
-        with torch.no_grad():
+        with repeatable(), torch.no_grad():
             return model.eval().trace(view.of(values))  # type: ignore[operator]
 
     return speak

@@ -90,8 +90,8 @@ def train(
         bf16 runs the forward pass under autocast; weights and loss stay float32.
     micro_batches : int
         Parts in which every batch goes through the networks, for less memory; their gradients add up to that of the batch.
-        Batch normalisation and losses that compare windows see a part at a time, so that more than one trains
-        differently, if hardly.
+        Batch normalisation, class weights and losses that compare windows see a part at a time, so that more than one
+        trains differently.
     checkpoints : Checkpoints, optional
         Where the state is kept while training; one that is there is gone on from, and the end is the same to the bit. It is
         the caller's to remove it.
@@ -267,16 +267,17 @@ class _Training:
             parts = combine((), student, (), labels, labels.new_zeros(0), **habits)  # type: ignore[arg-type]
         else:
             steps = self.schedule.epochs * self.steps_per_epoch
-            parts, weights = self.teaching.losses(
-                student,
-                index,
-                values,
-                labels,
-                epoch=self.epoch,
-                step=self.step,
-                steps=steps,
-                **habits,  # type: ignore[arg-type]
-            )
+            with repeatable():
+                parts, weights = self.teaching.losses(
+                    student,
+                    index,
+                    values,
+                    labels,
+                    epoch=self.epoch,
+                    step=self.step,
+                    steps=steps,
+                    **habits,  # type: ignore[arg-type]
+                )
         if not math.isfinite(parts["loss"].item()):
             raise self._diverged(batch, index, values, inputs, student, parts)
         if not self.norms and self.teaching is not None and self._is_logged():
@@ -400,7 +401,11 @@ class _Training:
         return DivergenceError(f"{where}: {not_finite(said, parts, self.samples.ids[batch])}")
 
     def _write_replay(self, checkpoints: Checkpoints, batch: np.ndarray, error: DivergenceError) -> None:
-        """Write the state before a failed step, of which only running statistics have changed, and what it saw."""
+        """Write the state before a failed step, and what it saw.
+
+        Its forward passes have changed running statistics, which do not count while training, and, where a batch goes in
+        parts, the losses told of the epoch.
+        """
         tensors, about = self.state()
         seen = {"batch/values": self.samples.values[torch.from_numpy(batch).to(self.samples.values.device)]}
         ids = self.samples.ids[batch].tolist()

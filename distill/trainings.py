@@ -1,6 +1,6 @@
 """One training of a plan, carried out in its folder: a ridge fitted, or a network trained and, where it was killed, trained on.
 
-The folder ends with `weights.safetensors`, `history.jsonl` and, last, `training.json`; until then it may hold a checkpoint.
+The folder ends with `weights.safetensors`, `history.jsonl` (of a network) and, last, `training.json`; until then it may hold a checkpoint.
 """
 
 from __future__ import annotations
@@ -126,7 +126,8 @@ def carry_out(
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            if 4 * micro_batches > min(plan.schedule.batch_size, len(samples.ids)):  # two windows are the fewest
+            smallest = len(samples.ids) // -(-len(samples.ids) // plan.schedule.batch_size)
+            if 4 * micro_batches > smallest:  # two windows are the fewest for batch normalisation
                 raise UserError(
                     f"{training.name}: memory ran out even with batches in {micro_batches} parts: lower the batch-size or the "
                     "image-size, or use another device"

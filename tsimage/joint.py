@@ -74,6 +74,8 @@ def convert_with_workers(
 
 def _last_words(worker: Ended) -> str:
     """Return how a worker ended, and the last line that it said."""
+    if not worker.log.exists():
+        return f"{worker}; it said nothing"
     with worker.log.open("rb") as log:
         log.seek(max(0, log.seek(0, 2) - _TAIL_BYTES))
         lines = log.read().decode(errors="replace").split("\n")

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from tsimage.errors import UserError
+
 try:
     import fcntl
 except ImportError:  # Windows: processes are not kept apart there
@@ -25,7 +27,10 @@ def locked(path: Path) -> Iterator[None]:
     """Hold the lock of a file, which is made if need be; wait while another process has it."""
     with _opened(path) as file:
         if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX)
+            except OSError as error:
+                raise _no_locks(path) from error
         yield
 
 
@@ -68,6 +73,12 @@ def _claim(file: IO[bytes], *, exclusive: bool) -> bool:
         fcntl.flock(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in _HELD:
-            raise
+            raise _no_locks(Path(file.name)) from error
         return False
     return True
+
+
+def _no_locks(path: Path) -> UserError:
+    return UserError(
+        f"'{path}' cannot be locked, as its file system has no locks between processes: choose another folder"
+    )

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from distill.device import choose_device, choose_precision
+from distill.device import choose_device, choose_precision, is_out_of_memory
 from tsimage.errors import UserError
 
 
@@ -50,3 +50,22 @@ def test_bf16_is_chosen_where_the_hardware_computes_in_it(hardware, device, ther
     hardware(**there)
     assert choose_precision("auto", torch.device(device)) == chosen
     assert choose_precision("fp32", torch.device(device)) == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("error", "is_short"),
+    [
+        (torch.OutOfMemoryError("whatever"), True),
+        (MemoryError(), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 8 GB)"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("could not create a primitive"), True),
+        (RuntimeError("could not create a primitive descriptor for a convolution"), False),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_what_says_that_memory_ran_out(error, is_short):
+    assert is_out_of_memory(error) is is_short

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -48,3 +49,9 @@ def test_trainings_of_a_kind_are_timed_once(people, monkeypatch):
     found = [made for _, made in estimate(plan)]
     assert len(calls) == 2  # images and signals
     assert found == [2.0 * QUICK["epochs"]] * 12  # one batch in an epoch
+
+
+def test_windows_in_the_order_of_their_classes_are_timed_with_mixing_too(people):
+    order = np.argsort(people.labels, kind="stable")
+    run = {"augment": "mixup", "batch_size": 8}
+    assert all(found > 0 for found in seconds(run, people.select(order)).values())

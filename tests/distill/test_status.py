@@ -15,6 +15,7 @@ from distill.grid_table import as_table as results_as_table
 from distill.grid_table import grid_table
 from distill.layout import LOCK
 from distill.live import CountLines, LiveTable
+from distill.progress import Progress
 from distill.runner import alone
 from distill.status import as_table, status
 from tests.distill.tiny_grids import RUN, TWO, do, planned
@@ -216,3 +217,22 @@ def test_a_grid_without_results_and_one_with_some_make_one_table_each(begun, tmp
     told = drawn(results_as_table(frame, ["lambda"]))
     assert [line.split()[:1] for line in told.splitlines() if line.strip().startswith("0.")] == [["0.3"], ["0.7"]]
     assert told.count("missing") == 1
+
+
+@pytest.mark.parametrize("folds", ["", "2"])
+def test_a_run_that_chooses_is_its_candidates_until_it_has_chosen(people, tmp_path, folds):
+    folder, seen = tmp_path / "run", []
+
+    class Looking(Progress):
+        def begin(self, title, epochs):
+            seen.append(status(folder))
+
+    run = distill.Run(**QUICK | {"select": ("epochs=1,2",), "folds": folds})
+    distill.run(run, people, folder, Looking())
+    assert seen[0].runs[0].name == ("select/fold-1/1" if folds else "select/1")
+    assert [training.state for training in seen[0].trainings].count("running") == 1
+    assert sum(training.state == "done" for training in seen[1].trainings) == 1
+    whole = status(folder)
+    assert whole.is_finished
+    assert [run.name for run in whole.runs] == ["run"]
+    assert all(training.epoch in (1, 2) for training in whole.trainings)

@@ -129,7 +129,7 @@ def start(
         If an engine is not installed or not reached, or an option does not fit it.
     KeyboardInterrupt, SystemExit
         After Ctrl-C and SIGTERM (with code 143, unless the caller handles that signal itself), once the workers, which get
-        SIGTERM, have ended or were killed after 5 s.
+        SIGTERM, have ended or were killed after 4.5 s.
     """
     if os.name == "nt":
         raise UserError(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tsimage.launch import bound
 
-GRACE_S = 5.0
+GRACE_S = 4.5
 """How long a worker that was asked to end may take before it is killed."""
 WORKER = "TSIMAGE_WORKER"
 """The environment variable that tells a process that it is a worker, and which."""

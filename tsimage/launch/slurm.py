@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -104,10 +105,12 @@ class Job:
             return Outcome(killed_by=f"Slurm ({state})", again=not state.startswith("CANCELLED"))
         error = self.job.exception()
         if error is None:
-            return outcome(self.job.result())
+            ended = outcome(self.job.result())
+            return replace(ended, again=ended.again and not str(self.job.state).startswith("CANCELLED"))
         if "FileNotFoundError" in str(error):
             raise not_shared(self.folder) from error
-        return Outcome(killed_by="Slurm (out of time too often)", again=False)
+        last = str(error).strip().splitlines()[-1:] or ["no reason was given"]
+        return Outcome(killed_by=f"Slurm ({last[0]})", again=False)
 
     def stop(self) -> None:
         self.stopped = True
