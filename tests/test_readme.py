@@ -60,6 +60,33 @@ def test_the_table_of_people_left_out_is_the_committed_result(readme, repository
     ) in readme
 
 
+def test_what_is_said_of_the_reduced_grid_is_what_was_counted(repository):
+    text = " ".join((repository / "experiments" / "README.md").read_text(encoding="utf-8").split())
+    section = text.partition("## The reduced grid on HAPT")[2].partition(" ## ")[0]
+    results = repository / "experiments" / "results"
+    table = pd.read_csv(results / "reduced-hapt.csv")
+    students = table[table["role"] == "student"]
+    scratch = table[table["role"] == "scratch"].iloc[0]
+    low, high = (students["difference"] + side * students["difference_ci95"] for side in (-1, 1))
+    away = students[(low > 0) | (high < 0)].iloc[0]
+    assert f"reaches {scratch['mean']:.2f} +- {scratch['sd']:.2f}" in section
+    assert f"({students['difference'].max():.2f} to {students['difference'].min():.2f} on average" in section
+    assert f"of the {len(students)} combinations" in section
+    assert ((low > 0) | (high < 0)).sum() == 1
+    assert (away["teacher"], away["lambda"], away["temperature"]) == ("wrn16-1:gasf", 0.7, 4.0)
+    assert f"{low[away.name]:.2f} to {high[away.name]:.2f}" in section
+    (kills,) = pd.read_csv(results / "grid-kills-reduced-hapt.csv").to_dict("records")
+    assert f"went through {kills['kills']} kills" in section
+    assert (
+        f"{kills['everything']} times SIGKILL to everything, {kills['a worker']} to a worker, {kills['the launcher']} to the "
+        f"launcher, and {kills['SIGTERM']} times SIGTERM, which was followed within {kills['slowest end after SIGTERM in s']} s. "
+        f"All {kills['done']} trainings were done, none twice; {kills['gone on']} went on from a checkpoint; "
+        f"{kills['checkpoints read']} checkpoints were read after kills, none was unreadable"
+    ) in section
+    assert (kills["trainings"], kills["done twice"], kills["unreadable"]) == (kills["done"], 0, 0)
+    assert kills["changed by starting again"] == 0
+
+
 def test_the_effect_of_scaling_is_the_committed_result(readme, repository):
     for name in ("hapt", "basic-motions"):
         results = pd.read_csv(repository / "experiments" / "results" / f"scaling-{name}.csv")
