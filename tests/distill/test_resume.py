@@ -259,7 +259,7 @@ def test_memory_for_less_than_two_windows_is_one_sentence(quick_plan, monkeypatc
 
     monkeypatch.setattr("distill.train._Training._learn", never)
     with says(
-        "seed 0  teacher wrn10-1:signal: memory ran out even with batches in 8 parts: lower the batch-size or the "
+        "seed 0  teacher wrn10-1:signal: memory ran out even with batches in 4 parts: lower the batch-size or the "
         "image-size, or use another device"
     ):
         carry_out(quick_plan, training, quick_plan.samples(training.split.train), "teacher", Progress(), Keeping())
