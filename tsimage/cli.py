@@ -361,7 +361,7 @@ def main_for(
         sys.stderr.write(f"{program}: {said}\n")
         raise SystemExit(getattr(error, "exit_code", 2)) from None
     except KeyboardInterrupt as error:
-        sys.stderr.write(f"{program}: {error or 'interrupted'}\n")
+        sys.stderr.write(f"{program}: {str(error) or 'interrupted'}\n")
         raise SystemExit(getattr(error, "exit_code", 130)) from None
 
 

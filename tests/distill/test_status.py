@@ -162,7 +162,7 @@ def test_the_live_table_is_drawn_anew_and_taken_away(begun, monkeypatch):
     table = LiveTable(console, begun.folder)
     table.begin("a training", 2)
     first = console.export_text()
-    assert "5 trainings: 1 done, 1 running, 0 failed, 3 waiting" in first
+    assert "5 trainings: 1 done, 1 running, 0 failed, 3 waiting" in " ".join(first.split())
     assert "running: seed 0  from scratch wrn10-1:signal  epoch 1/2" in first
     fail(list(begun.jobs)[1], "it would not")
     table.epoch({"epoch": 1})
@@ -170,7 +170,7 @@ def test_the_live_table_is_drawn_anew_and_taken_away(begun, monkeypatch):
     table.end("done")
     table.stop()
     after = console.export_text()
-    assert "1 done, 1 running, 3 failed, 0 waiting" in after
+    assert "1 done, 1 running, 3 failed, 0 waiting" in " ".join(after.split())
     assert "failed: seed 0  teacher wrn10-1:signal: it would not" in after
     assert "[1/5] a line [of] its own" in after
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 
 import pytest
@@ -92,13 +93,14 @@ class Nodes:
 
 
 @pytest.fixture(scope="module")
-def environment(repository, tmp_path_factory):
-    return os.environ | {
-        "PYTHONPATH": str(repository),
-        "PYTHONWARNINGS": "ignore",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_TMPDIR": str(tmp_path_factory.mktemp("r")),
-    }
+def environment(repository):
+    with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as short:  # as names of sockets must be
+        yield os.environ | {
+            "PYTHONPATH": str(repository),
+            "PYTHONWARNINGS": "ignore",
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_TMPDIR": short,
+        }
 
 
 @pytest.fixture(scope="module")
