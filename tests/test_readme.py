@@ -87,6 +87,21 @@ def test_what_is_said_of_the_reduced_grid_is_what_was_counted(repository):
     assert kills["changed by starting again"] == 0
 
 
+def test_what_is_said_of_kills_is_what_was_counted(repository):
+    text = " ".join((repository / "experiments" / "README.md").read_text(encoding="utf-8").split())
+    section = text.partition("## Kill trials")[2].partition(" ## ")[0]
+    results = repository / "experiments" / "results"
+    table = pd.read_csv(results / "kills.csv")
+    runs, saves = table[table["run"] != "nothing but saves"], table[table["run"] == "nothing but saves"].iloc[0]
+    assert f"small runs {runs['kills'].sum()} times" in section
+    assert f"{saves['kills']:,} kills of a process" in section
+    assert (runs["identical ends"] == runs["runs"]).all()
+    assert not table[["unreadable checkpoints", "files left over"]].to_numpy().any()
+    (cluster,) = pd.read_csv(results / "cluster.csv").to_dict("records")
+    assert f"{cluster['done']} trainings, each done once" in section
+    assert (cluster["trainings"], cluster["done twice"], cluster["identical"]) == (cluster["done"], 0, True)
+
+
 def test_the_effect_of_scaling_is_the_committed_result(readme, repository):
     for name in ("hapt", "basic-motions"):
         results = pd.read_csv(repository / "experiments" / "results" / f"scaling-{name}.csv")
