@@ -230,10 +230,11 @@ def home_of(folder: Path) -> Path:
 
 
 def retry(folder: Path) -> int:
-    """Forget which trainings failed, so that they are tried again; returns how many there were."""
-    failures = list(
-        (folder / TRAININGS).glob(f"*/{FAILED}")
-    )  # a run that could not be evaluated is tried in every start
+    """Forget which trainings failed, so that they are tried again; returns how many there were.
+
+    A run that could not be evaluated is tried in every start.
+    """
+    failures = list((folder / TRAININGS).glob(f"*/{FAILED}"))
     for failure in failures:
         failure.unlink(missing_ok=True)
     return len(failures)

@@ -104,10 +104,8 @@ def run(command: Sequence[str], log: Path, environment: Mapping[str, str], folde
 def attend(process: subprocess.Popen[bytes]) -> int:
     """Wait for a process and return its exit code; end it with whatever interrupts the wait."""
     try:
-        while process.poll() is None:
-            time.sleep(
-                0.1
-            )  # unlike wait(), this sees an interruption by another thread and lets handlers of signals poll
+        while process.poll() is None:  # unlike wait(), this sees an interruption by another thread
+            time.sleep(0.1)
         return process.returncode
     finally:
         end(process)
