@@ -52,20 +52,25 @@ def ridge_of(training: Training) -> tuple[RidgeTeacher, dict[str, Any]]:
         return RidgeTeacher.from_state(arrays, file.metadata() or {}), record
 
 
-def predictions(
-    plan: Plan, training: Training, samples: Samples, held_out: Samples
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """Return the class that a finished training sees in each window of `held_out`, and its record."""
+def bytes_of(training: Training) -> int:
+    """Return the bytes of all that a finished training needs to speak: weights, running statistics, kernels."""
+    with safe_open(training.folder / "weights.safetensors", framework="numpy") as file:
+        arrays = [file.get_tensor(name) for name in file.keys() if name != "training_logits"]  # noqa: SIM118
+    return sum(array.nbytes for array in arrays)
+
+
+def logits_of(plan: Plan, training: Training, samples: Samples, held_out: Samples) -> tuple[np.ndarray, dict[str, Any]]:
+    """Return the logits (window, class) that a finished training gives the windows of `held_out`, and its record."""
     if training.network in RIDGES:
         ridge, record = ridge_of(training)
-        return ridge.logits(held_out.values.cpu().numpy()).argmax(1), record
+        return ridge.logits(held_out.values.cpu().numpy()), record
     model, record = trained_network(plan, training, samples)
     if plan.pool in training.folder.parents:  # several runs ask
         path = training.folder / "evaluation.safetensors"
         logits = cached_logits(path, model, record["weights_sha256"], training.view, held_out.values, held_out.ids)
     else:
         logits = predict(model, training.view, held_out.values)
-    return logits.argmax(1).numpy(), record
+    return logits.numpy(), record
 
 
 def trained_network(plan: Plan, training: Training, samples: Samples) -> tuple[nn.Module, dict[str, Any]]:

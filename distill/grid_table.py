@@ -11,10 +11,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from distill.layout import described
+from distill.layout import RESULT, described, read_result
 from distill.options import words_of
 from distill.table import MIN_N, plus_minus, table
-from tsimage import atomic
 
 
 def grid_table(folder: str | Path, metric: str = "accuracy", content: Mapping[str, Any] | None = None) -> pd.DataFrame:
@@ -43,10 +42,10 @@ def grid_table(folder: str | Path, metric: str = "accuracy", content: Mapping[st
     folder = Path(folder)
     frames = []
     for entry in (described(folder) if content is None else content)["runs"]:
-        result = folder / entry["folder"] / "result.json"
+        result = folder / entry["folder"] / RESULT
         about: dict[str, Any] = {"run": entry["name"], "state": "done" if result.exists() else "missing"}
         about |= {name: _written(value) for name, value in entry["values"].items()}
-        rows = table(atomic.read_json(result), metric) if result.exists() else pd.DataFrame([{}])
+        rows = table(read_result(result.parent), metric) if result.exists() else pd.DataFrame([{}])
         for place, (name, value) in enumerate(about.items()):
             rows.insert(place, name, [value] * len(rows))
         frames.append(rows.astype(object))

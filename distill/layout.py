@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,14 @@ LOCK = ".lock"
 SELECT = "select"
 """In a run, the folder of the candidates among which it chooses its values."""
 GRID = "grid.json"
+RESULT = "result.json"
+"""In a run, written last of all."""
+PREDICTIONS = "predictions.csv"
+LOGITS = "logits.safetensors"
+"""What every model of a run says of every window of the evaluation part, in the order of the predictions."""
 FAILED = "failed.json"
 """In a training of a grid that failed, and in a run of one that could not be evaluated."""
+_SUM = "sha256"
 _KEYS = {"runs", "trainings", "environment", "working_directory"}
 
 
@@ -33,3 +42,32 @@ def described(folder: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or _KEYS - content.keys():
         raise UserError(f"'{path}' describes no grid of this version: choose another folder")
     return content
+
+
+def write_result(folder: Path, content: Mapping[str, Any]) -> None:
+    """Write the result of a run with the sha256 of its content."""
+    atomic.write_json(folder / RESULT, {**content, _SUM: _digest(content)})
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """Return the result of a finished run, seen to be the one that was written.
+
+    Raises
+    ------
+    UserError
+        If it is damaged, was changed, or is one that this version did not write.
+    """
+    path = folder / RESULT
+    content = atomic.read_json(path)
+    if not isinstance(content, dict) or _SUM not in content:
+        raise UserError(f"'{path}' is no result of this version: remove the run directory and do the run anew")
+    if content.pop(_SUM) != _digest(content):
+        raise UserError(
+            f"'{path}' is not as it was written (its sha256 differs): remove it and do the same run again, which only "
+            "evaluates what is trained"
+        )
+    return content
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

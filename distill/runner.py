@@ -19,7 +19,7 @@ import pandas as pd
 
 from distill.config import Run
 from distill.keeping import Keeping
-from distill.layout import FAILED, LOCK, SELECT
+from distill.layout import FAILED, LOCK, RESULT, SELECT, read_result, write_result
 from distill.plan import Plan
 from distill.progress import Progress
 from distill.results import evaluated
@@ -94,7 +94,7 @@ def run(
 def execute(plan: Plan, progress: Progress, keeping: Keeping | None = None) -> Result:
     """Do what is missing of a plan: choose what is to be selected, train, evaluate at the end, write the result."""
     keeping = keeping or Keeping()
-    if not plan.run.select or (plan.folder / "result.json").exists():
+    if not plan.run.select or (plan.folder / RESULT).exists():
         return _execute(plan, progress, keeping)
     check_folder(plan)
 
@@ -114,13 +114,12 @@ def _execute(
     tried: Tried | None = None,
 ) -> Result:
     """Train what is missing, evaluate everything at the end, and write the result; `begin` is called in the folder."""
-    result_path = plan.folder / "result.json"
     check_folder(plan)
-    if result_path.exists():
+    if (plan.folder / RESULT).exists():
         made_by = atomic.read_json(plan.folder / "run.json")["environment"].get("code_sha256")
         if made_by != plan.environment()["code_sha256"]:
             progress.say("This result was made by another version of the code.")
-        return Result(folder=plan.folder, content=atomic.read_json(result_path), was_finished=True)
+        return Result(folder=plan.folder, content=read_result(plan.folder), was_finished=True)
     plan.folder.mkdir(parents=True, exist_ok=True)
     with alone(plan.folder):
         open_folder(plan)
@@ -158,7 +157,7 @@ def open_folder(plan: Plan) -> None:
 def conclude(plan: Plan, tried: Tried | None = None) -> dict[str, Any]:
     """Evaluate a plan whose trainings are done, write its result, and return that."""
     content = evaluated(plan) | {"candidates": tried}
-    atomic.write_json(plan.folder / "result.json", content)
+    write_result(plan.folder, content)
     return content
 
 
@@ -199,7 +198,7 @@ def check_folder(plan: Plan) -> None:
             names = sorted(k for k in wanted if wanted[k] != then.get(k)) if isinstance(wanted, dict) else []
             differ = f" ({', '.join(names)})" if names else ""
             raise UserError(f"'{plan.folder}' holds another run, with other {what}{differ}: {mend}")
-    if (plan.folder / "result.json").exists():
+    if (plan.folder / RESULT).exists():
         return
     for key in ("code_sha256", "torch", "device_type", "precision"):
         if environment.get(key) != now["environment"][key]:

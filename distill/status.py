@@ -14,7 +14,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from distill.layout import FAILED, GRID, LOCK, SELECT, described
+from distill.layout import FAILED, GRID, LOCK, RESULT, SELECT, described, read_result
 from distill.table import MIN_N, plus_minus, spread
 from tsimage import atomic
 from tsimage.errors import UserError
@@ -178,9 +178,9 @@ def _run(folder: Path, entry: Mapping[str, Any], trainings: Mapping[str, Trainin
     state: State = "waiting"
     error = ""
     accuracy: dict[str, dict[str, float]] = {}
-    if (folder / "result.json").exists():
+    if (folder / RESULT).exists():
         state = "done"
-        for model in atomic.read_json(folder / "result.json")["models"]:
+        for model in read_result(folder)["models"]:
             if model["role"] in ("scratch", "control", "student"):
                 accuracy[model["role"]] = {seed: 100 * scores["accuracy"] for seed, scores in model["seeds"].items()}
     elif "failed" in states:

@@ -18,7 +18,7 @@ from distill.grid import GridPlan, Job, prepare
 from distill.grid_table import grid_table
 from distill.gridfile import Cell, Grid, read_grid
 from distill.keeping import Keeping
-from distill.layout import FAILED, LOCK
+from distill.layout import FAILED, LOCK, RESULT
 from distill.plan import Plan
 from distill.progress import Progress
 from distill.runner import conclude, open_folder
@@ -150,7 +150,7 @@ class Worker:
         """Write the result of a run whose trainings are done, if nobody else does; returns whether anything has changed."""
         if plan.folder in self.finished or not self.done.issuperset(needed):
             return False
-        result = plan.folder / "result.json"
+        result = plan.folder / RESULT
         if not result.exists():
             with claimed(plan.folder / LOCK) as mine:
                 if not mine:

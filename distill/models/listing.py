@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from distill.models import MODELS, build_model
 from distill.rocket.hydra import Hydra
 from distill.rocket.minirocket import KERNELS, TAPS, MiniRocket, dilations_for
+from distill.teacher_names import RIDGES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -43,6 +44,33 @@ def count_macs(model: nn.Module, inputs: torch.Tensor) -> int:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model.eval()(inputs)
     return counter.get_total_flops() // 2
+
+
+def size_of(name: str, *, dims: int, in_channels: int, classes: int, size: int) -> tuple[int, int]:
+    """Return the parameters of a network and the multiply-accumulates of one window; no weight is drawn.
+
+    Parameters
+    ----------
+    name : str
+        Of the registry, or a random-convolution teacher.
+    dims : int
+        1 for signals, 2 for images.
+    in_channels, classes : int
+    size : int
+        Samples of a window, or the side of an image in pixels.
+
+    Examples
+    --------
+    >>> size_of("wrn16-1", dims=1, in_channels=3, classes=14, size=500)
+    (61374, 10056896)
+    """
+    for row in _ridges(in_channels, classes, size) if name in RIDGES else []:
+        if row["name"] == name:
+            return row["parameters"], row["macs"]
+    with torch.device("meta"):
+        net = build_model(name, dims=dims, in_channels=in_channels, classes=classes, size=size)
+        inputs = torch.empty(1, in_channels, *(size,) * dims)
+    return sum(p.numel() for p in net.parameters()), count_macs(net, inputs)
 
 
 def model_table(in_channels: int = 3, classes: int = 6, samples: int = 128, image_size: int = 32) -> pd.DataFrame:
@@ -78,15 +106,13 @@ def model_table(in_channels: int = 3, classes: int = 6, samples: int = 128, imag
         for name in model.listed:
             for dims in model.dims:
                 size = samples if dims == 1 else image_size
-                with torch.device("meta"):
-                    net = build_model(name, dims=dims, in_channels=in_channels, classes=classes, size=size)
-                    inputs = torch.empty(1, in_channels, *(size,) * dims)
+                parameters, macs = size_of(name, dims=dims, in_channels=in_channels, classes=classes, size=size)
                 rows.append(
                     {
                         "name": name,
                         "dims": dims,
-                        "parameters": sum(p.numel() for p in net.parameters()),
-                        "macs": count_macs(net, inputs),
+                        "parameters": parameters,
+                        "macs": macs,
                         "paper": model.paper,
                         "summary": model.summary,
                     }
@@ -94,7 +120,7 @@ def model_table(in_channels: int = 3, classes: int = 6, samples: int = 128, imag
     return pd.DataFrame([*rows, *_ridges(in_channels, classes, samples)])
 
 
-def _ridges(in_channels: int, classes: int, samples: int) -> list[dict[str, object]]:
+def _ridges(in_channels: int, classes: int, samples: int) -> list[dict[str, Any]]:
     """Return the rows of random convolutions with a ridge: the ridge has the parameters, the kernels most of the MACs."""
     if samples < TAPS:
         return []
