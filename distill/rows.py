@@ -1,0 +1,272 @@
+"""Runs folded into rows: one for each model, over all its seeds, apart from every other that differs in anything but the seed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from distill.gridfile import in_words
+from distill.options import options_of
+from distill.records import Record
+from distill.results import ORDER
+from distill.views import SIGNAL
+from tsimage.errors import UserError
+from tsimage.readers import ReadOptions
+
+_TEACHING = {
+    *("teacher", "alpha", "lambda", "lambda_to", "temperature", "temperature_to", "loss", "weighing"),
+    *("warm_start", "teaching"),
+}
+"""Options that only a distilled student feels."""
+_IMAGES = {"image_size", "scaling"}
+_NEVER = {"seeds", "student", "shared_teachers", "device", "precision", "data"}
+"""Options that make no other model, or stand in a row by themselves."""
+_READING = tuple(f.name for f in fields(ReadOptions))
+IN_EACH_FOLD = "chosen in each fold"
+
+
+@dataclass(kw_only=True, eq=False)
+class Row:
+    """A model over its seeds.
+
+    Parameters
+    ----------
+    role : {"teacher", "scratch", "control", "student"}
+    network, view : str
+    data : str
+        Name of the data set.
+    options : dict
+        All options of the run that make this model what it is, as JSON types.
+    """
+
+    role: str
+    network: str
+    view: str
+    data: str
+    options: dict[str, Any]
+    name: str = ""
+    about: dict[str, Any] = field(default_factory=dict)
+    """`weight`, `parameters`, `macs`, `bytes`; empty while no seed is done."""
+    seeds: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """Scores by seed, as in `result.json`."""
+    sources: dict[int, Record] = field(default_factory=dict)
+    """The run that a seed is of; of several that share it, the first."""
+    missing: dict[int, str] = field(default_factory=dict)
+    """Why a seed has no scores, in words."""
+
+    @property
+    def column(self) -> str:
+        """What the model is called in the predictions and logits of its run, before the seed."""
+        return f"{self.role} {self.network}:{self.view}"
+
+    @property
+    def is_optimistic(self) -> bool:
+        """Whether an epoch was chosen on the evaluation part."""
+        return self.options["protocol"] == "lab"
+
+    def values(self, metric: str) -> dict[int, float]:
+        """Return the value of a metric by seed; NaN where it is not known."""
+        return {
+            seed: float("nan") if (v := scores[metric]) is None else v for seed, scores in sorted(self.seeds.items())
+        }
+
+    def said(self, seed: int) -> pd.DataFrame:
+        """Return, by window id, the `subject`, the `label` and what the model `said` with a seed."""
+        seen = self.sources[seed].predictions
+        made = seen[["subject", "label"]].assign(said=seen[f"{self.column} seed {seed}"])
+        return made.set_index(seen["window"])
+
+    def logits(self, seed: int) -> np.ndarray:
+        """Return the logits (window, class) with a seed, in the order of `said`."""
+        return self.sources[seed].logits[f"{self.column} seed {seed}"]
+
+
+def fold_rows(records: Sequence[Record]) -> list[Row]:
+    """Fold runs into rows; nothing is put together that does not belong together.
+
+    A model that several runs have in common, as the student from scratch in a grid over alpha, is one row.
+
+    Parameters
+    ----------
+    records : sequence of Record
+
+    Returns
+    -------
+    list of Row
+        Teachers, students from scratch, controls, distilled students; within these in the order of the runs.
+
+    Raises
+    ------
+    UserError
+        If runs are about different parts, if runs of the same data with the same options have other windows, splits or
+        labels, or if two runs have a seed of the same model with different weights.
+    """
+    if not records:
+        raise UserError(
+            "there is no run to put in a table: give run directories, folders of grids, or a folder of such"
+        )
+    _check_alike([record for record in records if record.about])
+    rows: dict[str, Row] = {}
+    for record in records:
+        for row in _rows_of(record):
+            key = json.dumps([row.role, row.network, row.view, row.data, row.options], sort_keys=True)
+            _join(rows.setdefault(key, row), row)
+    ordered = sorted(rows.values(), key=lambda row: ORDER[row.role])
+    for row in ordered:
+        for seed in row.seeds:
+            row.missing.pop(seed, None)
+    _name(ordered)
+    _note_missing(ordered)
+    return ordered
+
+
+def _rows_of(record: Record) -> Iterator[Row]:
+    """Make the rows of one run, without names."""
+    run = record.run
+    options = options_of(run) | dict.fromkeys(_chosen_in_folds(record), IN_EACH_FOLD)
+    data = record.about["data"]["name"] if record.about else run.data
+    if record.result is None:
+        roles = ["scratch", *(["control"] if run.warm_start else []), "student"]
+        models: list[dict[str, Any]] = [
+            {"role": "teacher", "network": t.network, "view": t.view} for t in run.teachers()
+        ]
+        models += [{"role": role, "network": run.student, "view": SIGNAL} for role in roles]
+    else:
+        models = record.result["models"]
+    for model in models:
+        row = Row(
+            role=model["role"],
+            network=model["network"],
+            view=model["view"],
+            data=data,
+            options=_own(options, model, record),
+        )
+        seeds = run.seeds[:1] if row.role == "teacher" and run.shared_teachers else run.seeds
+        if record.result is None:
+            row.missing = dict.fromkeys(seeds, f"run '{record.name}' {record.shortfall}")
+        else:
+            row.about = {name: model[name] for name in ("weight", "parameters", "macs", "bytes")}
+            row.seeds = {int(seed): scores for seed, scores in model["seeds"].items()}
+            row.sources = dict.fromkeys(row.seeds, record)
+        yield row
+
+
+def _chosen_in_folds(record: Record) -> set[str]:
+    return {name for values in (record.about.get("chosen") or {}).values() for name in values}
+
+
+def _own(options: Mapping[str, Any], model: Mapping[str, Any], record: Record) -> dict[str, Any]:
+    """Return the options of a run that make one of its models what it is."""
+    left = _NEVER | (set() if model["role"] == "student" else _TEACHING)
+    if model["view"] == SIGNAL and model["role"] != "student":
+        left |= _IMAGES
+    own = {name: value for name, value in options.items() if name not in left}
+    name = f"{model['network']}:{model['view']}"
+    if model["role"] == "teacher" and name in record.about.get(
+        "taken", {}
+    ):  # it was trained by the options of another run
+        own["teacher"] = json.dumps(record.about["taken"][name], sort_keys=True)
+    precision = record.about.get("environment", {}).get("precision")
+    return own if precision in (None, "fp32") else own | {"precision": precision}
+
+
+def _join(row: Row, other: Row) -> None:
+    """Put the seeds of another run's row into one."""
+    if row is other:
+        return
+    row.about = row.about or other.about
+    if other.about and row.about["weight"] != other.about["weight"]:
+        row.about = row.about | {"weight": None}  # one teacher, which several runs weigh differently
+    for seed, scores in other.seeds.items():
+        if seed not in row.seeds:
+            row.seeds[seed], row.sources[seed] = scores, other.sources[seed]
+        elif row.seeds[seed]["trainings"] != scores["trainings"]:
+            first, second = row.sources[seed].folder, other.sources[seed].folder
+            raise UserError(
+                f"'{first}' and '{second}' both have seed {seed} of {row.column}, trained alike but with other weights, as by "
+                "another version or machine: give one of them"
+            )
+    for seed, why in other.missing.items():
+        row.missing.setdefault(seed, why)
+
+
+def _name(rows: Sequence[Row]) -> None:
+    """Name rows by what they are and by what differs among those of their role."""
+    several = len({row.data for row in rows}) > 1
+    titles = {
+        "teacher": "teacher {}:{}",
+        "scratch": "{} from scratch",
+        "control": "{} from scratch, trained on",
+        "student": "{} distilled",
+    }
+    for row in rows:
+        alike = [other for other in rows if other.role == row.role]
+        names = dict.fromkeys(name for other in alike for name in other.options)
+        varying = [
+            name
+            for name in names
+            if len({json.dumps(other.options[name], sort_keys=True) for other in alike if name in other.options}) > 1
+        ]
+        shown = {name: row.options.get(name) for name in varying if name != "teacher" or row.role == "student"}
+        words = [titles[row.role].format(row.network, row.view), in_words(shown)]
+        if row.role == "teacher" and "teacher" in row.options:
+            words.append("from an earlier run")
+        row.name = ", ".join(filter(None, [*words, f"on {row.data}" if several else ""]))
+
+
+def _note_missing(rows: Sequence[Row]) -> None:
+    """Note for each row the seeds that other rows have and it lacks."""
+    asked = {seed for row in rows for seed in (*row.seeds, *row.missing)}
+    for row in rows:
+        shared = row.role == "teacher" and all(record.run.shared_teachers for record in row.sources.values())
+        for seed in () if shared else sorted(asked - set(row.seeds) - set(row.missing)):
+            row.missing[seed] = "no run has this seed"
+
+
+def basis_of(row: Row) -> str:
+    """Return what two rows must have in common to be compared window by window, seed by seed: data, reading and folds."""
+    same = {name: row.options[name] for name in ("evaluate", "folds", *_READING)}
+    return json.dumps([row.data, same], sort_keys=True)
+
+
+def _check_alike(records: Sequence[Record]) -> None:
+    """Refuse runs of which nothing can be compared, or whose data only seem to be the same."""
+    known: dict[str, Record] = {}
+    for record in records:
+        if record.run.evaluate != records[0].run.evaluate:
+            raise UserError(
+                f"'{records[0].folder}' is about the {records[0].run.evaluate} part and '{record.folder}' about the "
+                f"{record.run.evaluate} part: put them in tables of their own"
+            )
+        options = options_of(record.run)
+        alike = {name: options[name] for name in ("folds", *_READING)} | {"stops": options["patience"] > 0}
+        key = json.dumps([record.about["data"]["name"], alike], sort_keys=True)
+        other = known.setdefault(key, record)
+        differ = _difference(other, record)
+        if differ:
+            raise UserError(
+                f"'{other.folder}' and '{record.folder}' are both of data '{record.about['data']['name']}' read alike, but with "
+                f"other {differ}: nothing is averaged over them; do one of them anew, or put them in tables of their own"
+            )
+
+
+def _difference(one: Record, other: Record) -> str:
+    """Return in words what differs between the windows of two runs; empty where they are the same."""
+    first, second = one.about, other.about
+    if first["data"]["classes"] != second["data"]["classes"]:
+        return "classes"
+    if first["data"]["windows_sha256"] != second["data"]["windows_sha256"]:
+        if one.is_done and other.is_done:
+            labels = [record.predictions.set_index("window")["label"] for record in (one, other)]
+            common = labels[0].index.intersection(labels[1].index)
+            differ = common[labels[0][common].to_numpy() != labels[1][common].to_numpy()]
+            if len(differ):
+                told = " and ".join(f"'{of[differ[0]]}'" for of in labels)
+                return f"labels (window '{differ[0]}' is {told})"
+        return "windows"
+    return "split" if first["split"]["parts"] != second["split"]["parts"] else ""
