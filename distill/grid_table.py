@@ -13,7 +13,8 @@ from rich.text import Text
 
 from distill.layout import RESULT, described, read_result
 from distill.options import words_of
-from distill.table import MIN_N, plus_minus, table
+from distill.statistics import MIN_N
+from distill.table import plus_minus, table
 
 
 def grid_table(folder: str | Path, metric: str = "accuracy", content: Mapping[str, Any] | None = None) -> pd.DataFrame:

@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from distill.layout import FAILED, GRID, LOCK, RESULT, SELECT, described, read_result
-from distill.table import MIN_N, plus_minus, spread
+from distill.statistics import MIN_N, spread
+from distill.table import plus_minus
 from tsimage import atomic
 from tsimage.errors import UserError
 from tsimage.locks import is_held

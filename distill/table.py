@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,31 +10,12 @@ import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from scipy import stats
 
 from distill.selection import described
+from distill.statistics import MIN_N, paired, spread
 from tsimage.errors import unknown
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "subject_accuracy")
-MIN_N = 3
-"""Below this many values no deviation and no interval is given."""
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Return mean, sample standard deviation (ddof 1), half-width of the 95 % t interval, and n.
-
-    Deviation and interval are NaN below three values.
-
-    Examples
-    --------
-    >>> round(spread([63.0491, 63.3270, 62.9797])["sd"], 4)
-    0.1838
-    """
-    n = len(values)
-    enough = n >= MIN_N
-    sd = float(np.std(values, ddof=1)) if enough else float("nan")
-    half = float(stats.t.ppf(0.975, n - 1)) * sd / n**0.5 if enough else float("nan")
-    return {"mean": float(np.mean(values)), "sd": sd, "ci95": half, "n": n}
 
 
 def table(result: dict[str, Any], metric: str = "accuracy") -> pd.DataFrame:
@@ -66,11 +46,12 @@ def table(result: dict[str, Any], metric: str = "accuracy") -> pd.DataFrame:
         row = {key: model[key] for key in ("role", "network", "view", "weight", "parameters")}
         row |= spread(list(values.values())) | {"seeds": values}
         if model["role"] == "student":
-            paired = spread([values[seed] - _percent(scratch["seeds"][seed][metric]) for seed in values])
+            baseline = [_percent(scratch["seeds"][seed][metric]) for seed in values]
+            difference = paired(list(values.values()), baseline)
             row |= {
-                "difference": paired["mean"],
-                "difference_sd": paired["sd"],
-                "difference_ci95": paired["ci95"],
+                "difference": difference["mean"],
+                "difference_sd": difference["sd"],
+                "difference_ci95": difference["ci95"],
             }
         rows.append(row)
     return pd.DataFrame(rows)

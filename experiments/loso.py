@@ -22,7 +22,7 @@ import pandas as pd
 import distill
 from distill.device import keep_freed_memory
 from distill.progress import Plain
-from distill.table import spread
+from distill.statistics import spread
 from tsimage import ReadOptions
 
 RUN = distill.Run(

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import tsimage
-from distill.table import spread
+from distill.statistics import spread
 from tsimage.verification import verify
 
 
