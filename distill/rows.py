@@ -50,6 +50,11 @@ class Row:
     data: str
     options: dict[str, Any]
     name: str = ""
+    """By what it is, and what differs among the rows of its role."""
+    method: str = ""
+    """The name without the data and how they are read: what is the same method on several data sets."""
+    differing: dict[str, Any] = field(default_factory=dict)
+    """The options in which the rows of its role differ."""
     about: dict[str, Any] = field(default_factory=dict)
     """`weight`, `parameters`, `macs`, `bytes`; empty while no seed is done."""
     seeds: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -212,11 +217,14 @@ def _name(rows: Sequence[Row]) -> None:
             for name in names
             if len({json.dumps(other.options[name], sort_keys=True) for other in alike if name in other.options}) > 1
         ]
+        row.differing = {name: row.options.get(name) for name in varying}
         shown = {name: row.options.get(name) for name in varying if name != "teacher" or row.role == "student"}
-        words = [titles[row.role].format(row.network, row.view), in_words(shown)]
+        words = [titles[row.role].format(row.network, row.view)]
         if row.role == "teacher" and "teacher" in row.options:
             words.append("from an earlier run")
-        row.name = ", ".join(filter(None, [*words, f"on {row.data}" if several else ""]))
+        reading = {name: shown.pop(name) for name in _READING if name in shown}
+        row.method = ", ".join(filter(None, [*words, in_words(shown)]))
+        row.name = ", ".join(filter(None, [row.method, in_words(reading), f"on {row.data}" if several else ""]))
 
 
 def _note_missing(rows: Sequence[Row]) -> None:

@@ -1,0 +1,108 @@
+"""What must be known to read a table of runs, a sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from distill.records import Record
+from distill.rows import Row
+from distill.signed_ranks import MIN_DIFFERENCES
+from distill.statistics import MIN_N
+
+METRICS = {
+    "accuracy": "accuracy",
+    "subject_accuracy": "mean of subjects",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro-F1",
+    "ece": "ECE",
+}
+"""Metrics of a model on the evaluation part, and what they are called in a table; all in percent there."""
+
+
+def notes_on(rows: Sequence[Row], frame: pd.DataFrame, metric: str, unit: str) -> Iterator[str]:
+    """Say what the numbers of a comparison are, how far they carry, and what is missing.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+    frame : DataFrame
+        Of `distill.compare.Comparison`.
+    metric : str
+        Of `METRICS`.
+    unit : str
+        What signed-rank tests are across: "subjects" or "data sets".
+    """
+    done = [record for row in rows for record in row.sources.values()]
+    part, name = rows[0].options["evaluate"], METRICS[metric]
+    about = ", ".join(dict.fromkeys(_about(record, part) for record in done))
+    least = f" None is given below n = {MIN_N}." if (frame["n"] < MIN_N).any() else ""
+    yield (
+        f"{name[0].upper()}{name[1:]} in % on the {part} part{f' of {about}' if about else ''}; +- is the sample standard "
+        f"deviation (ddof 1) over seeds.{least}"
+    )
+    if part == "validation":
+        yield "This is the validation part, for choosing settings: report the test part (--evaluate test)."
+    if frame["optimistic"].any():
+        yield (
+            "Optimistic: of every training the epoch that is best on the evaluation part itself counts (protocol lab)."
+        )
+    teachers = list(dict.fromkeys(" / ".join(agreement) for agreement in frame["agreement"] if agreement))
+    if teachers:
+        yield f"Agreement: windows of which a model says what its teachers say ({'; '.join(teachers)})."
+    yield from _on_differences(rows, frame, metric)
+    tests = int(frame["p"].notna().sum())
+    if tests:
+        yield f"p: Wilcoxon signed-rank test of the accuracy across {unit}, adjusted for {tests} tests by Holm."
+    elif frame["higher"].notna().any():
+        yield f"A Wilcoxon signed-rank test across {unit} needs {MIN_DIFFERENCES} of them that differ: p is not given."
+    yield from _on_missing(rows)
+    versions = {record.about["environment"]["code_sha256"] for record in done}
+    if len(versions) > 1:
+        yield f"The runs were made by {len(versions)} versions of the code."
+    if any(record.about["split"]["subjects_in_both"] == "unknown" for record in done):
+        yield "Subjects are unknown: the same person may be in both parts."
+
+
+def _on_differences(rows: Sequence[Row], frame: pd.DataFrame, metric: str) -> Iterator[str]:
+    compared = frame[frame["pairs"] > 0]
+    if not len(compared):
+        return
+    by = "seed"
+    if metric == "accuracy" and any(row.options["folds"] for row in rows):
+        by += " and fold, each fold alike; the interval allows for the windows that folds share (Nadeau and Bengio)"
+    names = compared["baseline"].unique()
+    baseline = names[0] if len(names) == 1 else "the student from scratch of each (the control, with a warm start)"
+    yield f"Differences, in points, are to {baseline}, paired by {by}."
+    able = compared[compared["detectable"].notna()]
+    if not len(able):
+        yield f"With n = {_span(compared['pairs'], 'd')} nothing can be said of how small a difference would be seen."
+        return
+    yield (
+        f"With n = {_span(able['pairs'], 'd')} pairs, true differences below {_span(able['detectable'], '.2f')} points are missed "
+        "more often than once in five (two-sided t test at 5 %)."
+    )
+
+
+def _on_missing(rows: Sequence[Row]) -> Iterator[str]:
+    """Say which seeds are missing, and why; rows that lack the same for the same reason together."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        for why in dict.fromkeys(row.missing.values()):
+            seeds = sorted(seed for seed, reason in row.missing.items() if reason == why)
+            words = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+            found.setdefault((words, why), []).append(row.name)
+    for (which, why), names in found.items():
+        yield f"Missing: {which} of {'; '.join(names)}: {why}."
+
+
+def _about(record: Record, part: str) -> str:
+    assert record.result is not None  # it is the source of a row
+    people = f" of {record.result['subjects']} subjects" if record.result["subjects"] else ""
+    return f"{record.result['data']} ({record.result['windows'][part]:,} windows{people})"
+
+
+def _span(values: pd.Series, form: str) -> str:
+    low, high = format(values.min(), form), format(values.max(), form)
+    return low if low == high else f"{low} to {high}"

@@ -1,0 +1,166 @@
+"""Rows compared: numbers against those of the predictions themselves, and what the notes say."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from distill.compare import compare, score_matrix
+from distill.records import read_records
+from distill.statistics import detectable
+from tests.distill.made_runs import made_windows, make_run
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    for alpha in (0.1, 0.9):
+        make_run(folder / f"a{alpha}", alpha=alpha)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(runs):
+    return compare(read_records([runs]))
+
+
+def said(folder, model):
+    """Rows of predictions.csv and, by seed, whether the model is right in each."""
+    seen = pd.read_csv(folder / "predictions.csv", dtype=str)
+    return seen, [seen[f"{model} seed {seed}"] == seen["label"] for seed in (0, 1, 2)]
+
+
+def test_means_and_deviations_are_those_of_the_predictions(runs, made):
+    _, right = said(runs / "a0.9", "student wrn10-1:signal")
+    values = [100 * one.mean() for one in right]
+    row = made.frame.iloc[4]
+    assert row["name"] == "wrn10-1 distilled, alpha 0.9"
+    assert row["alpha"] == 0.9
+    assert row["mean"] == pytest.approx(np.mean(values))
+    assert row["sd"] == pytest.approx(np.std(values, ddof=1))
+    assert row["ci95"] == pytest.approx(4.302652729749 * np.std(values, ddof=1) / 3**0.5)
+    assert row["n"] == 3
+    assert list(row["seeds"]) == [0, 1, 2]
+
+
+def test_differences_are_paired_by_seed(runs, made):
+    _, student = said(runs / "a0.1", "student wrn10-1:signal")
+    _, scratch = said(runs / "a0.1", "scratch wrn10-1:signal")
+    differences = [100 * (a.mean() - b.mean()) for a, b in zip(student, scratch, strict=True)]
+    row = made.frame.iloc[3]
+    assert row["baseline"] == "wrn10-1 from scratch"
+    assert row["difference"] == pytest.approx(np.mean(differences))
+    assert row["difference_sd"] == pytest.approx(np.std(differences, ddof=1))
+    low, high = stats.t.interval(0.95, 2, np.mean(differences), stats.sem(differences))
+    assert row["difference_ci95"] == pytest.approx((high - low) / 2)
+    assert row["detectable"] == pytest.approx(detectable(np.std(differences, ddof=1), 3, paired=True))
+    assert made.frame.iloc[[0, 1, 2]]["pairs"].tolist() == [0, 0, 0]
+
+
+def test_signed_ranks_are_of_accuracies_by_subject(runs, made):
+    seen, student = said(runs / "a0.1", "student wrn10-1:signal")
+    _, scratch = said(runs / "a0.1", "scratch wrn10-1:signal")
+    by = [sum(right).groupby(seen["subject"]).mean() / 3 for right in (student, scratch)]
+    row = made.frame.iloc[3]
+    assert len(by[0]) == 6
+    assert row["higher"] == (by[0] > by[1]).sum()
+    p = stats.wilcoxon(by[0], by[1]).pvalue
+    assert np.isnan(row["p"]) or row["p"] == pytest.approx(p, abs=0.03)  # scipy's own has no exact p with ties
+    assert made.ranking.unit == "subjects"
+    assert made.ranking.n == 6
+
+
+def test_any_row_can_be_the_baseline(runs, says):
+    records = read_records([runs])
+    frame = compare(records, baseline="alpha 0.9").frame
+    assert frame["baseline"].tolist() == ["wrn10-1 distilled, alpha 0.9"] * 4 + [""]
+    assert frame["pairs"].tolist() == [3, 3, 3, 3, 0]
+    with says(
+        "baseline 'distilled' is in 2 names of rows (wrn10-1 distilled, alpha 0.1; wrn10-1 distilled, alpha 0.9): give more of "
+        "one"
+    ):
+        compare(records, baseline="distilled")
+    with says(
+        "baseline 'vgg' is in no name of a row: choose one of teacher wrn10-1:gasf; teacher wrn10-1:signal; wrn10-1 from "
+        "scratch; wrn10-1 distilled, alpha 0.1; wrn10-1 distilled, alpha 0.9"
+    ):
+        compare(records, baseline="vgg")
+    with says(
+        "unknown metric 'f1': did you mean 'macro_f1'? Valid: accuracy, subject_accuracy, balanced_accuracy, macro_f1, ece"
+    ):
+        compare(records, "f1")
+
+
+def test_another_metric(runs, made):
+    frame = compare(read_records([runs]), "macro_f1").frame
+    assert frame["mean"].tolist() == pytest.approx(made.frame["macro_f1"].tolist())
+
+
+def test_folds_are_paired_too_and_their_interval_is_wider(tmp_path):
+    folder = make_run(tmp_path / "one", folds="loso", seeds=(0, 1))
+    row = compare(read_records([folder])).frame.iloc[3]
+    seen = pd.read_csv(folder / "predictions.csv", dtype=str)
+    differences = []
+    for seed in (0, 1):
+        of = [seen[f"{role} wrn10-1:signal seed {seed}"] == seen["label"] for role in ("student", "scratch")]
+        differences += (100 * (of[0].astype(float) - of[1]).groupby(seen["fold"]).mean()).tolist()
+    assert row["pairs"] == len(differences) == 16
+    assert row["difference"] == pytest.approx(np.mean(differences))
+    variance = np.var(differences, ddof=1) * (1 / 16 + 1 / 7)
+    assert row["difference_ci95"] == pytest.approx(stats.t.ppf(0.975, 15) * variance**0.5)
+    notes = compare(read_records([folder])).notes
+    assert any(
+        "paired by seed and fold, each fold alike; the interval allows for the windows" in note for note in notes
+    )
+
+
+def test_data_sets_are_what_is_ranked_where_there_are_six(tmp_path):
+    for k in range(6):
+        make_run(tmp_path / f"r{k}", made_windows(name=f"d{k}"), seeds=(0,))
+    made = compare(read_records([tmp_path]))
+    scores, unit = score_matrix(made.rows)
+    assert unit == made.ranking.unit == "data sets"
+    assert scores.shape == (6, 4)
+    assert list(scores) == [
+        "teacher wrn10-1:gasf",
+        "teacher wrn10-1:signal",
+        "wrn10-1 from scratch",
+        "wrn10-1 distilled",
+    ]
+    student = made.frame[made.frame["role"] == "student"]
+    assert student["higher"].tolist() == [(scores.iloc[:, 3] > scores.iloc[:, 2]).sum()] * 6
+    assert student["n"].tolist() == [1] * 6
+    assert student["sd"].isna().all()
+
+
+def test_subjects_of_different_data_are_not_ranked(tmp_path):
+    for k in range(2):
+        make_run(tmp_path / f"r{k}", made_windows(name=f"d{k}"), seeds=(0,))
+    assert compare(read_records([tmp_path])).ranking is None
+
+
+def test_a_warm_start_is_compared_with_its_control(tmp_path):
+    frame = compare(read_records([make_run(tmp_path / "one", warm_start=True)])).frame
+    assert frame["role"].tolist() == ["teacher", "teacher", "scratch", "control", "student"]
+    assert frame["baseline"].iloc[4] == "wrn10-1 from scratch, trained on"
+
+
+def test_notes_say_what_is_missing_and_optimistic(tmp_path):
+    make_run(tmp_path / "one", seeds=(0, 1), protocol="lab")
+    make_run(tmp_path / "two", seeds=(0,), protocol="lab", alpha=0.9)
+    (tmp_path / "two" / "result.json").unlink()
+    notes = compare(read_records([tmp_path])).notes
+    assert notes[0] == (
+        "Accuracy in % on the test part of made (54 windows of 6 subjects); +- is the sample standard deviation (ddof 1) over "
+        "seeds. None is given below n = 3."
+    )
+    assert (
+        "Optimistic: of every training the epoch that is best on the evaluation part itself counts (protocol lab)."
+        in notes
+    )
+    missing = [note for note in notes if note.startswith("Missing")]
+    assert missing == [
+        "Missing: seed 0 of wrn10-1 distilled, alpha 0.9: run 'two' is not finished; 0 of 4 trainings are done.",
+        "Missing: seed 1 of wrn10-1 distilled, alpha 0.9: no run has this seed.",
+    ]
+    assert "With n = 2 nothing can be said of how small a difference would be seen." in notes
