@@ -2,8 +2,6 @@
 
 import io
 import json
-import shutil
-import subprocess
 
 import pandas as pd
 import pytest
@@ -83,13 +81,6 @@ def test_latex_is_booktabs_and_escaped(made):
     body = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert len({line.replace(r"\&", "").count("&") for line in body[: 1 + len(made.frame)]}) == 1
     assert all("%" not in line.replace(r"\%", "") for line in body)
-
-
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex to set the table")
-def test_latex_sets_the_table(made, tmp_path):
-    document = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}" + as_latex(made) + "\\end{document}"
-    (tmp_path / "t.tex").write_text(document)
-    subprocess.run(["pdflatex", "-halt-on-error", "t.tex"], cwd=tmp_path, check=True, capture_output=True)
 
 
 @pytest.mark.parametrize(
