@@ -162,8 +162,7 @@ def draw_sheet(windows: Windows, imager: Imager, per_class: int, colours: str | 
             picture, norm, label = _as_rgb(layer, block[:, :3], windows.units[:3])
             colour_map = _colour_map("gray")
         else:
-            norm = _norm(layer, block[:, :1])
-            picture = colour_map(norm(np.ma.masked_invalid(block[:, 0])))[..., :3]
+            picture, norm = _mapped(layer, block, colour_map)
             label = value_label(layer, windows.units if layer.field.joint else windows.units[:1])
         laid = grid(np.ascontiguousarray(picture.transpose(0, 3, 1, 2), dtype=np.float32), per_class)
         left, top = margin + pitch * (number % across), HEADER + band * (number // across) + titles
@@ -185,6 +184,38 @@ def draw_sheet(windows: Windows, imager: Imager, per_class: int, colours: str | 
         figure, f"{windows.name}: {per_class} window{'s' * (per_class > 1)} of {long} of each class, {first}", imager
     )
     return figure
+
+
+def colour_pictures(windows: Windows, chosen: Sequence[int], imager: Imager) -> list[tuple[str, np.ndarray]]:
+    """Return pictures of some windows, a set for each field of the stack, coloured as in `draw_sheet`.
+
+    Parameters
+    ----------
+    windows : Windows
+    chosen : sequence of int
+        Positions of the windows.
+    imager : Imager
+        One that must learn first does so on the training windows.
+
+    Returns
+    -------
+    list of (str, ndarray of shape (window, S, S, 3))
+        Name of each field and its pictures, red, green and blue from 0 to 1: the first three channels, or in the
+        field's own colours the only one, the first of two, or the image of all together.
+
+    Raises
+    ------
+    UserError
+        For windows that the imager cannot paint.
+    """
+    pictures = []
+    for layer, block in zip(imager.layers, _blocks(windows, windows.select(chosen), imager), strict=True):
+        if len(windows.channels) >= 3 and not layer.field.joint:
+            picture = _as_rgb(layer, block[:, :3], windows.units[:3])[0]
+        else:
+            picture = _mapped(layer, block, _colour_map(layer.field.colours))[0]
+        pictures.append((_title(layer, PANEL), picture))
+    return pictures
 
 
 def _blocks(windows: Windows, chosen: Windows, imager: Imager) -> list[np.ndarray]:
@@ -245,6 +276,12 @@ def _norm(layer: Layer, images: np.ndarray) -> Normalize:
     if seen.size and low >= 0:
         low, high = (float(seen.min()) if known is None else low), float(seen.max())
     return Normalize(low, high if high > low else low + 1.0)
+
+
+def _mapped(layer: Layer, images: np.ndarray, colour_map: Colormap) -> tuple[np.ndarray, Normalize]:
+    """Turn the first channel into pictures (window, S, S, 3), with the range of the colours."""
+    norm = _norm(layer, images[:, :1])
+    return colour_map(norm(np.ma.masked_invalid(images[:, 0])))[..., :3], norm
 
 
 def _as_rgb(layer: Layer, images: np.ndarray, units: Sequence[str]) -> tuple[np.ndarray, Normalize, str]:

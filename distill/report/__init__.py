@@ -1,0 +1,1 @@
+"""One self-contained HTML page that shows what runs found: tables, charts, windows, certificate."""
