@@ -4,28 +4,49 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from distill.comparison import Comparison, compare_runs
     from distill.config import Run
     from distill.estimator import DistilledClassifier
     from distill.gridfile import read_grid
     from distill.keeping import Keeping
     from distill.models import build_model
     from distill.progress import Plain
+    from distill.records import read_records
+    from distill.report.report import write_report
     from distill.runner import Result, run
     from distill.worker import run_grid
 
 _HOME = {
+    "Comparison": "comparison",
     "DistilledClassifier": "estimator",
     "Keeping": "keeping",
     "Plain": "progress",
     "Result": "runner",
     "Run": "config",
     "build_model": "models",
+    "compare_runs": "comparison",
     "read_grid": "gridfile",
+    "read_records": "records",
     "run": "runner",
     "run_grid": "worker",
+    "write_report": "report.report",
 }
 
-__all__ = ["DistilledClassifier", "Keeping", "Plain", "Result", "Run", "build_model", "read_grid", "run", "run_grid"]
+__all__ = [
+    "Comparison",
+    "DistilledClassifier",
+    "Keeping",
+    "Plain",
+    "Result",
+    "Run",
+    "build_model",
+    "compare_runs",
+    "read_grid",
+    "read_records",
+    "run",
+    "run_grid",
+    "write_report",
+]
 
 
 def __getattr__(name: str) -> Any:

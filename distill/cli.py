@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from distill.cli_grid import grid, status, work
-from distill.cli_results import table
+from distill.cli_results import report, table
 from distill.config import Run
 from distill.keeping import Keeping
 from tsimage.cli import load_and_tell, main_for
@@ -207,6 +207,15 @@ def main(args: Sequence[str] | None = None) -> None:
     main_for(
         "distill",
         "Knowledge distillation for wearable sensors.",
-        {"run": run, "grid": grid, "work": work, "status": status, "search": search, "table": table, "models": models},
+        {
+            "run": run,
+            "grid": grid,
+            "work": work,
+            "status": status,
+            "search": search,
+            "table": table,
+            "report": report,
+            "models": models,
+        },
         args,
     )

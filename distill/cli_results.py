@@ -11,7 +11,7 @@ import tyro
 from tsimage.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from distill.compare import Comparison
+    from distill.comparison import Comparison
 
 Metric = Literal["accuracy", "subject_accuracy", "balanced_accuracy", "macro_f1", "ece"]
 Format = Literal["text", "markdown", "csv", "latex", "json"]
@@ -41,7 +41,7 @@ def table(
         diagram: draw the critical-difference diagram to this file (.png, .svg or .pdf).
         debug: show the traceback of an error.
     """
-    from distill.compare import compare
+    from distill.comparison import compare_runs
     from distill.formats import FORMATS, SUFFIXES
     from distill.records import read_records
     from tsimage import atomic
@@ -50,7 +50,7 @@ def table(
         raise UserError(f"'{out}' ends in no format: name it {', '.join(SUFFIXES)}, or give --format")
     if diagram is not None and diagram.suffix not in (".png", ".svg", ".pdf"):
         raise unknown("ending of a diagram", diagram.suffix, [".png", ".svg", ".pdf"])
-    made = compare(read_records(folders), metric, baseline)
+    made = compare_runs(read_records(folders), metric, baseline)
     text = FORMATS[format or (SUFFIXES[out.suffix] if out is not None else "text")](made, seeds)
     if diagram is not None:
         _draw(made, diagram)
@@ -61,8 +61,33 @@ def table(
     atomic.write_bytes(out, text.encode())
 
 
+def report(
+    folders: Annotated[tuple[Path, ...], tyro.conf.Positional],
+    out: Path = Path("report.html"),
+    metric: Metric = "accuracy",
+    baseline: str = "",
+    detail: str = "",
+    debug: bool = False,
+) -> None:
+    """Write one HTML page about runs: table, curves, confusions, people, calibration, costs, windows, and the certificate.
+
+    The page needs no network and no other file. Sections about single models show one run.
+
+    Args:
+        folders: run directories, folders of grids, or folders of such.
+        out: the page to write, ending in .html.
+        metric: what mean, deviation and differences of the table are about.
+        baseline: compare every row with the one whose name has this in it; by default each student with its own from scratch.
+        detail: the run whose models are shown, by a part of its name; by default the first that is finished.
+        debug: show the traceback of an error.
+    """
+    from distill.report.report import write_report
+
+    sys.stdout.write(f"wrote {write_report(folders, out, metric, baseline, detail)}\n")
+
+
 def _draw(made: Comparison, path: Path) -> None:
-    from distill.rank_diagram import draw_ranks
+    from distill.report.rank_diagram import draw_ranks
     from distill.signed_ranks import MIN_DIFFERENCES
 
     if made.ranking is None:

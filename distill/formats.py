@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from distill.compare import Comparison
+from distill.comparison import Comparison
 from distill.notes import METRICS
 from distill.signed_ranks import written_p
 
@@ -36,10 +36,10 @@ def panels(comparison: Comparison, seeds: bool = False) -> list[tuple[str, pd.Da
         model = row["name"] + (" (optimistic)" if row["optimistic"] else "")
         cells = {
             "model": model,
-            METRICS[comparison.metric]: _with_deviation(row["mean"], row["sd"]),
+            METRICS[comparison.metric]: plain(row["mean"], row["sd"]),
             "95 % interval": _interval(row["mean"], row["ci95"]),
             "n": str(row["n"]) + (f" of {row['n'] + len(row['missing'])}" if row["missing"] else ""),
-            "difference": _with_deviation(row["difference"], row["difference_sd"], sign=True) if compared else "",
+            "difference": plain(row["difference"], row["difference_sd"], sign=True) if compared else "",
             "its 95 % interval": _interval(row["difference"], row["difference_ci95"], sign=True),
             "p (Holm)": ""
             if math.isnan(row["p_holm"])
@@ -152,7 +152,8 @@ def _ranked(comparison: Comparison) -> Sequence[str]:
     return [f"Mean ranks: {named}."]
 
 
-def _with_deviation(mean: float, sd: float, sign: bool = False) -> str:
+def plain(mean: float, sd: float, sign: bool = False) -> str:
+    """Write a mean with its deviation; the deviation is left out where it is NaN, and all where the mean is."""
     text = _number(mean, sign)
     return text if math.isnan(sd) or not text else f"{text} {MARK} {sd:.2f}"
 

@@ -28,7 +28,7 @@ def notes_on(rows: Sequence[Row], frame: pd.DataFrame, metric: str, unit: str) -
     ----------
     rows : sequence of Row
     frame : DataFrame
-        Of `distill.compare.Comparison`.
+        Of `distill.comparison.Comparison`.
     metric : str
         Of `METRICS`.
     unit : str

@@ -64,7 +64,7 @@ def sp(
     """
     if merge not in get_args(Merge):
         raise unknown("merge of the loss sp", merge, get_args(Merge))
-    ours = [_normalised(_similarity(m)) for m in student.maps]
+    ours = [similarity_map(m) for m in student.maps]
     raw = [[_similarity(m.detach()) for m in teacher.maps] for teacher in teachers]
     theirs = [[_normalised(s) for s in stages] for stages in raw]
     parts = total_of("sp", [_distance(ours, stages) for stages in theirs], weights)
@@ -76,6 +76,18 @@ def sp(
     if merge == "raw":
         merged = [_normalised(s) for s in merged]
     return parts | {"sp": _distance(ours, merged)}
+
+
+def similarity_map(maps: Tensor) -> Tensor:
+    """Return the similarities (window, window) of feature maps, each row of norm 1, that `sp` compares.
+
+    Examples
+    --------
+    >>> similarity_map(torch.tensor([[[3.0, 0.0]], [[0.0, 2.0]]]))
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    return _normalised(_similarity(maps))
 
 
 def _similarity(maps: Tensor) -> Tensor:

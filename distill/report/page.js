@@ -44,7 +44,7 @@
 
   // Tables: the title of a column sorts by it, once more the other way round.
   const words = new Intl.Collator(undefined, { numeric: true });
-  function compare(kind, a, b) {
+  function compare_runs(kind, a, b) {
     return kind === "number" ? Number(a) - Number(b) : words.compare(a, b);
   }
   function sort(table, column) {
@@ -58,7 +58,7 @@
     const order = (a, b) => {
       const [x, y] = [value(a), value(b)];
       if (x === undefined || y === undefined) return (x === undefined) - (y === undefined);
-      return (up ? 1 : -1) * compare(title.dataset.kind, x, y);
+      return (up ? 1 : -1) * compare_runs(title.dataset.kind, x, y);
     };
     body.append(...[...body.rows].sort(order));
   }

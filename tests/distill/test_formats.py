@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from distill.cli import main
-from distill.compare import compare
+from distill.comparison import compare_runs
 from distill.formats import FORMATS, as_csv, as_json, as_latex, as_markdown, as_text
 from distill.records import read_records
 from tests.distill.made_runs import make_run
@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def made(folder):
-    return compare(read_records([folder]))
+    return compare_runs(read_records([folder]))
 
 
 def test_text_shows_seeds_on_request(made):

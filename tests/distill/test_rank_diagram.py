@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from matplotlib.colors import same_color
 
-from distill.rank_diagram import CLIQUE, FAINT, draw_ranks
 from distill.ranks import Ranking, rank_models
+from distill.report.rank_diagram import CLIQUE, FAINT, draw_ranks
 
 LONG = "wrn16-1 distilled from wrn28-3:gasf + wrn28-3:signal with CA-MKD, T = 4 and lambda = 0.7, variant {}"
 

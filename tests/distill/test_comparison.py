@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from distill.compare import compare, score_matrix
+from distill.comparison import compare_runs, score_matrix
 from distill.records import read_records
 from distill.statistics import detectable
 from tests.distill.made_runs import made_windows, make_run
@@ -21,7 +21,7 @@ def runs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def made(runs):
-    return compare(read_records([runs]))
+    return compare_runs(read_records([runs]))
 
 
 def said(folder, model):
@@ -72,33 +72,33 @@ def test_signed_ranks_are_of_accuracies_by_subject(runs, made):
 
 def test_any_row_can_be_the_baseline(runs, says):
     records = read_records([runs])
-    frame = compare(records, baseline="alpha 0.9").frame
+    frame = compare_runs(records, baseline="alpha 0.9").frame
     assert frame["baseline"].tolist() == ["wrn10-1 distilled, alpha 0.9"] * 4 + [""]
     assert frame["pairs"].tolist() == [3, 3, 3, 3, 0]
     with says(
         "baseline 'distilled' is in 2 names of rows (wrn10-1 distilled, alpha 0.1; wrn10-1 distilled, alpha 0.9): give more of "
         "one"
     ):
-        compare(records, baseline="distilled")
+        compare_runs(records, baseline="distilled")
     with says(
         "baseline 'vgg' is in no name of a row: choose one of teacher wrn10-1:gasf; teacher wrn10-1:signal; wrn10-1 from "
         "scratch; wrn10-1 distilled, alpha 0.1; wrn10-1 distilled, alpha 0.9"
     ):
-        compare(records, baseline="vgg")
+        compare_runs(records, baseline="vgg")
     with says(
         "unknown metric 'f1': did you mean 'macro_f1'? Valid: accuracy, subject_accuracy, balanced_accuracy, macro_f1, ece"
     ):
-        compare(records, "f1")
+        compare_runs(records, "f1")
 
 
 def test_another_metric(runs, made):
-    frame = compare(read_records([runs]), "macro_f1").frame
+    frame = compare_runs(read_records([runs]), "macro_f1").frame
     assert frame["mean"].tolist() == pytest.approx(made.frame["macro_f1"].tolist())
 
 
 def test_folds_are_paired_too_and_their_interval_is_wider(tmp_path):
     folder = make_run(tmp_path / "one", folds="loso", seeds=(0, 1))
-    row = compare(read_records([folder])).frame.iloc[3]
+    row = compare_runs(read_records([folder])).frame.iloc[3]
     seen = pd.read_csv(folder / "predictions.csv", dtype=str)
     differences = []
     for seed in (0, 1):
@@ -108,7 +108,7 @@ def test_folds_are_paired_too_and_their_interval_is_wider(tmp_path):
     assert row["difference"] == pytest.approx(np.mean(differences))
     variance = np.var(differences, ddof=1) * (1 / 16 + 1 / 7)
     assert row["difference_ci95"] == pytest.approx(stats.t.ppf(0.975, 15) * variance**0.5)
-    notes = compare(read_records([folder])).notes
+    notes = compare_runs(read_records([folder])).notes
     assert any(
         "paired by seed and fold, each fold alike; the interval allows for the windows" in note for note in notes
     )
@@ -117,7 +117,7 @@ def test_folds_are_paired_too_and_their_interval_is_wider(tmp_path):
 def test_data_sets_are_what_is_ranked_where_there_are_six(tmp_path):
     for k in range(6):
         make_run(tmp_path / f"r{k}", made_windows(name=f"d{k}"), seeds=(0,))
-    made = compare(read_records([tmp_path]))
+    made = compare_runs(read_records([tmp_path]))
     scores, unit = score_matrix(made.rows)
     assert unit == made.ranking.unit == "data sets"
     assert scores.shape == (6, 4)
@@ -136,11 +136,11 @@ def test_data_sets_are_what_is_ranked_where_there_are_six(tmp_path):
 def test_subjects_of_different_data_are_not_ranked(tmp_path):
     for k in range(2):
         make_run(tmp_path / f"r{k}", made_windows(name=f"d{k}"), seeds=(0,))
-    assert compare(read_records([tmp_path])).ranking is None
+    assert compare_runs(read_records([tmp_path])).ranking is None
 
 
 def test_a_warm_start_is_compared_with_its_control(tmp_path):
-    frame = compare(read_records([make_run(tmp_path / "one", warm_start=True)])).frame
+    frame = compare_runs(read_records([make_run(tmp_path / "one", warm_start=True)])).frame
     assert frame["role"].tolist() == ["teacher", "teacher", "scratch", "control", "student"]
     assert frame["baseline"].iloc[4] == "wrn10-1 from scratch, trained on"
 
@@ -149,7 +149,7 @@ def test_notes_say_what_is_missing_and_optimistic(tmp_path):
     make_run(tmp_path / "one", seeds=(0, 1), protocol="lab")
     make_run(tmp_path / "two", seeds=(0,), protocol="lab", alpha=0.9)
     (tmp_path / "two" / "result.json").unlink()
-    notes = compare(read_records([tmp_path])).notes
+    notes = compare_runs(read_records([tmp_path])).notes
     assert notes[0] == (
         "Accuracy in % on the test part of made (54 windows of 6 subjects); +- is the sample standard deviation (ddof 1) over "
         "seeds. None is given below n = 3."

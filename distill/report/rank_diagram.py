@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from distill.ranks import Ranking
+from distill.report.theme import LIGHT
 
 AXIS, MARGIN, GAP, OVER = 5.0, 0.15, 0.08, 0.02
 """Inches: length of the axis of ranks, around the picture, between a line and its text, of a bar beyond its ends."""
@@ -22,7 +23,7 @@ TICKS = 25
 """Numbers that the axis has room for."""
 SIZE, LETTER = 9.0, 0.068
 """Of the text in points, and the width of one of its letters in inches."""
-INK, MUTED, FAINT, CLIQUE = "#222222", "#666666", "#888888", "#2471a3"
+INK, MUTED, FAINT, CLIQUE = (LIGHT[name] for name in ("ink", "muted", "line", "series-1"))
 
 
 def draw_ranks(ranking: Ranking) -> Figure:

@@ -27,7 +27,7 @@ class Comparison:
     ----------
     rows : list of Row
     frame : DataFrame
-        A row for each of `rows`; see `compare`.
+        A row for each of `rows`; see `compare_runs`.
     metric : str
     notes : tuple of str
         What must be known to read the table, a sentence each.
@@ -41,8 +41,13 @@ class Comparison:
     notes: tuple[str, ...]
     ranking: Ranking | None
 
+    def __str__(self) -> str:
+        from distill.formats import as_text  # which imports this module
 
-def compare(records: Sequence[Record], metric: str = "accuracy", baseline: str = "") -> Comparison:
+        return as_text(self)
+
+
+def compare_runs(records: Sequence[Record], metric: str = "accuracy", baseline: str = "") -> Comparison:
     """Fold runs into one row for each model and compare the rows.
 
     Parameters

@@ -1,0 +1,172 @@
+"""What a report is about: runs compared, one of them shown in detail, and its windows where they are still there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import chdir, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from distill.comparison import Comparison, compare_runs
+from distill.grid import home_of
+from distill.layout import GRID
+from distill.plan import Plan
+from distill.records import Record, read_records
+from distill.report.theme import Looks, looks
+from distill.rows import Row, fold_rows
+from tsimage.datasets import load
+from tsimage.errors import UserError
+from tsimage.windows import Windows
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Study:
+    """Runs to report on.
+
+    Parameters
+    ----------
+    folder : Path
+        That was asked for.
+    comparison : Comparison
+        Of all runs in it.
+    record : Record
+        The run that is shown in detail, which is finished.
+    why_first : bool
+        Whether it is shown because it is the first of several.
+    windows : Windows or None
+        Those of the run, None where they could not be had.
+    why_not : str
+        Why there are no windows, a sentence.
+    """
+
+    folder: Path
+    comparison: Comparison
+    record: Record
+    why_first: bool
+    windows: Windows | None
+    why_not: str
+
+    @cached_property
+    def rows(self) -> dict[str, Row]:
+        """The models of the run in detail, by short names."""
+        return {_short(row): row for row in fold_rows([self.record])}
+
+    @property
+    def teachers(self) -> dict[str, Row]:
+        """Of the run in detail, by short names."""
+        return {name: row for name, row in self.rows.items() if row.role == "teacher"}
+
+    @cached_property
+    def looks(self) -> Looks:
+        """How each model is drawn in all charts."""
+        return looks(self.rows)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.record.about["data"]["classes"])
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """The class of each window evaluated, by its code, in the order of the predictions."""
+        return self.codes(self.record.predictions["label"].tolist())
+
+    def codes(self, names: Sequence[str]) -> np.ndarray:
+        """Return the codes of classes given by name."""
+        known = {name: code for code, name in enumerate(self.classes)}
+        return np.array([known[name] for name in names], dtype=np.int64)
+
+    @cached_property
+    def plan(self) -> Plan | None:
+        """The run in detail bound to its windows; None where these could not be had."""
+        if self.windows is None:
+            return None
+        return Plan(self.record.run, self.windows, self.record.folder, chosen=self.record.about["chosen"])
+
+    @cached_property
+    def positions(self) -> np.ndarray:
+        """The positions in `windows` of those evaluated, in the order of the predictions."""
+        assert self.windows is not None
+        known = {window: place for place, window in enumerate(self.windows.ids.tolist())}
+        return np.array([known[window] for window in self.record.predictions["window"]], dtype=np.int64)
+
+
+def study_of(
+    folders: Sequence[str | Path],
+    metric: str = "accuracy",
+    baseline: str = "",
+    detail: str = "",
+    windows: Windows | None = None,
+) -> Study:
+    """Read runs back for a report.
+
+    Parameters
+    ----------
+    folders : sequence of str or Path
+        See `distill.records.read_records`.
+    metric, baseline : str
+        See `distill.comparison.compare_runs`.
+    detail : str
+        Name of the run to show in detail, or a part of it that no other has; the first finished one by default.
+    windows : Windows, optional
+        In place of the data that the run names.
+
+    Raises
+    ------
+    UserError
+        If no run is finished, or for a `detail` that is no run or several.
+    """
+    records = read_records(folders)
+    comparison = compare_runs(records, metric, baseline)
+    done = [record for record in records if record.is_done]
+    if not done:
+        raise UserError(
+            f"no run of {' '.join(map(repr, map(str, folders)))} is finished ({records[0].shortfall}): finish one first"
+        )
+    record = _detail(done, detail)
+    found, why_not = _windows_of(record, windows)
+    return Study(
+        folder=Path(folders[0]),
+        comparison=comparison,
+        record=record,
+        why_first=not detail and len(done) > 1,
+        windows=found,
+        why_not=why_not,
+    )
+
+
+def _detail(done: Sequence[Record], detail: str) -> Record:
+    if not detail:
+        return done[0]
+    found = [r for r in done if r.name == detail] or [r for r in done if detail.lower() in r.name.lower()]
+    if len(found) == 1:
+        return found[0]
+    names = "; ".join(record.name for record in (found or done)[:8])
+    which = f"is in {len(found)} names of finished runs" if found else "is in no name of a finished run"
+    raise UserError(f"detail '{detail}' {which}: choose one of {names}")
+
+
+def _windows_of(record: Record, windows: Windows | None) -> tuple[Windows | None, str]:
+    """Load the windows of a run, and see that they are those that it was done on."""
+    try:
+        with _home(record):
+            found = load(record.run.data if windows is None else windows, record.run.read)
+    except (UserError, OSError) as error:
+        return None, f"The windows could not be read again, so none are drawn: {error}."
+    if found.fingerprint() != record.about["data"]["windows_sha256"]:
+        return None, f"The data '{record.run.data}' now give other windows than those of this run, so none are drawn."
+    return found, ""
+
+
+def _home(record: Record) -> chdir[Path] | nullcontext[None]:
+    """Go where the paths of a run start from, if it is one of a grid."""
+    grid = record.folder.parent.parent
+    return chdir(home_of(grid)) if (grid / GRID).exists() else nullcontext()
+
+
+def _short(row: Row) -> str:
+    if row.role == "teacher":
+        return f"teacher {row.network}:{row.view}"
+    return {"scratch": "from scratch", "control": "from scratch, trained on", "student": "distilled"}[row.role]
