@@ -14,7 +14,7 @@ from tsimage.gallery import colour_pictures
 from tsimage.imager import Imager
 from tsimage.windows import Windows
 
-IMAGE, SERIES_WIDTH, ACROSS = 0.95, 2.4, 3
+IMAGE, SERIES_WIDTH, ACROSS = 0.95, 2.5, 3
 """Inches: side of an image, width of the series; and most images in a row."""
 NAMED = 9
 """Most channels of one unit that are named in the legend."""
@@ -151,8 +151,10 @@ def _draw_channels(panel: Axes, windows: Windows, index: int, unit: str) -> None
             loc="lower left",
             bbox_to_anchor=(0, 0.97),
             ncols=min(3, legend_columns(windows.channels, SERIES_WIDTH - 0.5, line=0.25)),
-            handlelength=1.2,
-            columnspacing=1.0,
+            fontsize=7.5,
+            handlelength=0.9,
+            handletextpad=0.5,
+            columnspacing=0.6,
             borderaxespad=0,
             labelspacing=0.2,
         )

@@ -21,7 +21,7 @@ NARROWEST = 0.65
 """Down to this share of its own width a chart shrinks with its column, so that its text stays readable; then its box scrolls."""
 
 _COLOUR = re.compile(r"(?<=: )#[0-9a-f]{6}\b")
-_FONT = re.compile(r"(?<=px )'[^;\"]*")
+_FONT = re.compile(r"(?<=px )'[^;\"]*|(?<=font-family: )[^;\"]*")
 _ID = re.compile(r' id="([^"]+)"')
 _USE = re.compile(r'(xlink:href="#|url\(#)([^")]+)')
 
@@ -30,8 +30,8 @@ def inline(figure: Figure, *, place: str, title: str, description: str = "") -> 
     """Write a figure as an `<svg>` element.
 
     Colours of the theme (`distill.report.theme`), and black, become the variables of the page's style sheet, so that
-    one drawing serves the light and the dark page. Text stays text, in the page's font. The same figure in the same
-    place gives the same bytes.
+    one drawing serves the light and the dark page. Text stays text, in the page's font. A figure made of
+    the same data gives the same bytes.
 
     Parameters
     ----------

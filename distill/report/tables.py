@@ -191,6 +191,6 @@ def _percent(share: float) -> str:
     >>> _percent(0.001), _percent(0.999), _percent(1.0), _percent(0.416)
     ('<1', '>99', '100', '42')
     """
-    if 0 < share < 0.005:
+    if 0 < share <= 0.005:
         return "<1"
     return ">99" if 0.995 <= share < 1 else f"{100 * share:.0f}"
