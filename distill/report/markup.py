@@ -32,5 +32,5 @@ def breakable(name: str) -> str:
 
 
 def scrolled(inner: str, *, label: str) -> str:
-    """Put what may be too wide for a phone into a box that scrolls sideways, by keyboard as well."""
+    """Put a table that may be too wide for a phone into a box that scrolls sideways, by keyboard as well."""
     return f'<div class="scroll" role="group" tabindex="0" aria-label="{text(label)}">{inner}</div>'

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from distill.report.markup import scrolled, text
+from distill.report.markup import text
 from distill.report.svg import inline
 
 
@@ -59,7 +59,7 @@ class Chart:
     def html(self, place: str) -> str:
         """Write title, drawing and facts."""
         svg = inline(self.figure, place=place, title=self.title, description=self.description)
-        drawn = f"<h3>{text(self.title)}</h3>{scrolled(svg, label=self.title)}"
+        drawn = f'<h3>{text(self.title)}</h3><div class="scroll">{svg}</div>'
         return f'<div class="drawing">{drawn}{Facts(items=self.facts).html(place) if self.facts else ""}</div>'
 
 

@@ -166,6 +166,17 @@ def test_names_of_points_that_coincide_do_not_overlap_and_stay_inside():
         assert not any(one.overlaps(other) for other in boxes[:i])
 
 
+def test_names_do_not_cover_bars():
+    found = pd.DataFrame({"model": ["teacher", "student"], "cost": [10.0, 20.0], "accuracy": [90.0, 94.0]})
+    figure = accuracy_by_cost(found.assign(error=1.0, cost_low=[5, 15], cost_high=[18, 30]), label="ms")
+    boxes, axes = boxes_of(figure), figure.axes[0]
+    bars = [axes.transData.transform(bar.get_segments()[0]) for bar in axes.collections]
+    assert len(bars) == 4
+    for box_of_name in boxes:
+        for (left, low), (right, high) in bars:
+            assert box_of_name.x0 >= right or box_of_name.x1 <= left or box_of_name.y0 >= high or box_of_name.y1 <= low
+
+
 def test_points_stand_where_they_belong_and_unknown_costs_are_left_out():
     found = pd.DataFrame(
         {"model": ["a", "b"], "cost": [100.0, np.nan], "accuracy": [90.0, 91.0], "error": [np.nan, 1.0]}
