@@ -60,9 +60,17 @@ def accuracy_by_cost(found: pd.DataFrame, *, label: str, models: Looks | None = 
         across = [[row["cost"] - low], [high - row["cost"]]] if np.isfinite([low, high]).all() else None
         up = [row["error"]] if np.isfinite(row["error"]) else None
         axes.errorbar(
-            [row["cost"]], [row["accuracy"]], up, across, color=look.colour, marker=look.marker, markersize=6,
-            linestyle="none", elinewidth=1.2, capsize=2.5,
-        )  # fmt: skip
+            [row["cost"]],
+            [row["accuracy"]],
+            up,
+            across,
+            color=look.colour,
+            marker=look.marker,
+            markersize=6,
+            linestyle="none",
+            elinewidth=1.2,
+            capsize=2.5,
+        )
     axes.set_xlabel(label)
     axes.set_ylabel("accuracy [%]")
     axes.grid()
@@ -106,7 +114,7 @@ def _name_points(figure: Figure, axes: Axes, found: pd.DataFrame) -> None:
     frame = axes.get_window_extent()
     points = axes.transData.transform(found[["cost", "accuracy"]].to_numpy(dtype=np.float64)) - frame.min
     sizes = np.array([text.get_window_extent().size for text in texts])
-    bars = np.concatenate([axes.transData.transform(ends) - frame.min for ends in _bars(found)]).reshape(-1, 4)
+    bars = (axes.transData.transform(_ends_of_bars(found)) - frame.min).reshape(-1, 4)
     bars += (-CAP, -CAP, CAP, CAP)
     places = place_labels(points, sizes, within=(frame.width, frame.height), gap=GAP, taken=bars)
     for text, place, size, point in zip(texts, places, sizes, points, strict=True):
@@ -114,17 +122,22 @@ def _name_points(figure: Figure, axes: Axes, found: pd.DataFrame) -> None:
         nearest = np.clip(point, place, place + size)
         if np.hypot(*(nearest - point)) > 2 * GAP:
             axes.plot(
-                *zip(point / frame.size, nearest / frame.size, strict=True), transform=axes.transAxes,
-                color=LIGHT["muted"], linewidth=0.7, zorder=1,
-            )  # fmt: skip
+                *zip(point / frame.size, nearest / frame.size, strict=True),
+                transform=axes.transAxes,
+                color=LIGHT["muted"],
+                linewidth=0.7,
+                zorder=1,
+            )
 
 
-def _bars(found: pd.DataFrame) -> list[np.ndarray]:
-    """Return the lower left and the upper right end of the bars up and across of each point: shape (2 * point, 2)."""
-    blank = pd.Series(np.nan, index=found.index)
-    low, high = (found.get(name, blank).fillna(found["cost"]) for name in ("cost_low", "cost_high"))
-    half = found["error"].fillna(0)
-    up = [(found["cost"], found["accuracy"] - half), (found["cost"], found["accuracy"] + half)]
-    across = [(low, found["accuracy"]), (high, found["accuracy"])]
-    ends = np.array([up, across], dtype=np.float64)  # (bar, end, coordinate, point)
-    return list(ends.transpose(0, 3, 1, 2).reshape(-1, 2, 2))
+def _ends_of_bars(found: pd.DataFrame) -> np.ndarray:
+    """Return the two ends of every bar up and then across, lower and left end first: shape (4 * point, 2)."""
+    ends = []
+    for row in found.to_dict("records"):
+        cost, accuracy = row["cost"], row["accuracy"]
+        half = np.nan_to_num(row["error"])
+        low, high = (row.get(name, np.nan) for name in ("cost_low", "cost_high"))
+        if not np.isfinite([low, high]).all():
+            low = high = cost
+        ends += [(cost, accuracy - half), (cost, accuracy + half), (low, accuracy), (high, accuracy)]
+    return np.array(ends, dtype=np.float64)

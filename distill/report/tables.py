@@ -142,7 +142,7 @@ class Confusions:
 
 def _value(cell: Value | Cell) -> Value:
     value = cell.value if isinstance(cell, Cell) else cell
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return None if value is None or (not isinstance(value, str) and math.isnan(value)) else value
 
 
 def _numeric(cells: list[Value | Cell]) -> bool:
@@ -153,7 +153,7 @@ def _numeric(cells: list[Value | Cell]) -> bool:
 
 def _decimals(cells: list[Value | Cell]) -> int:
     """Return the decimals that all plain numbers of a column are shown with: as many as any has, at most 4."""
-    plain = [cell for cell in cells if isinstance(cell, float) and math.isfinite(cell)]
+    plain = [cell for cell in cells if not isinstance(cell, str | Cell) and _value(cell) is not None]
     return max((len(f"{value:.4f}".rstrip("0").partition(".")[2]) for value in plain), default=0)
 
 

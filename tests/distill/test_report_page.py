@@ -184,6 +184,12 @@ def test_cells_show_one_thing_and_sort_by_another():
     ]
 
 
+def test_numbers_of_numpy_are_numbers():
+    rows = (("a", np.float32(0.5), np.int64(2)), ("b", np.float32("nan"), np.int64(10)))
+    found = cells(SortableTable(columns=("model", "F1", "n"), rows=rows, caption="All"))
+    assert found[3:] == [("a", "a"), ("0.5", "0.5"), ("2", "2"), ("b", "b"), (None, "\N{EN DASH}"), ("10", "10")]
+
+
 def test_kinds_of_columns():
     rows = (("a", 1, "1", None, Cell(shown="x", value=2.0)), ("b", float("nan"), 2, None, "words"))
     part = SortableTable(columns=("model", "number", "mixed", "empty", "shown"), rows=rows, caption="All")
