@@ -46,26 +46,19 @@ def reliability(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) -> pd.
         )
 
 
-def expected_calibration_error(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
-    """Return the mean distance between confidence and accuracy over the bins of `reliability`, each by its windows.
-
-    Parameters
-    ----------
-    logits : ndarray, shape (window, class)
-    labels : ndarray of int64, shape (window,)
-    bins : int
+def calibration_error(found: pd.DataFrame) -> float:
+    """Return the expected calibration error of the bins of `reliability`: the mean distance between confidence and accuracy.
 
     Returns
     -------
     float
-        From 0, a model that is as often right as it says, to 1.
+        From 0, a model that is as often right as it says, to 1; each bin counts by its windows.
 
     Examples
     --------
     >>> sure = np.array([[9.0, -9.0]] * 4)  # of the first class, four times, and right three times
-    >>> round(expected_calibration_error(sure, np.array([0, 0, 0, 1])), 6)
+    >>> round(calibration_error(reliability(sure, np.array([0, 0, 0, 1]))), 6)
     0.25
     """
-    found = reliability(logits, labels, bins)
-    filled = found[found["windows"] > 0]
-    return float(np.average(np.abs(filled["confidence"] - filled["accuracy"]), weights=filled["windows"]))
+    gaps = (found["accuracy"] - found["confidence"]).abs().fillna(0)
+    return float((gaps * found["windows"]).sum() / found["windows"].sum())

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from distill.calibration import expected_calibration_error
+from distill.calibration import calibration_error, reliability
 from distill.evaluate import metrics
 from distill.finished import bytes_of, logits_of
 from distill.layout import LOGITS, PREDICTIONS
@@ -61,7 +61,7 @@ def evaluated(plan: Plan) -> dict[str, Any]:
             columns[f"{which} seed {seed}"] = names[said.argmax(1)]
             made = metrics(labels, said.argmax(1), subjects)
             made["f1_by_class"] = {plan.windows.class_names[code]: f1 for code, f1 in made["f1_by_class"].items()}
-            made["ece"] = expected_calibration_error(said, labels)
+            made["ece"] = calibration_error(reliability(said, labels))
             if plan.run.folds:
                 right = said.argmax(1) == labels
                 made["accuracy_by_fold"] = {s.fold: float(right[folds == s.fold].mean()) for s in plan.splits}

@@ -54,6 +54,11 @@ def accuracy_by_cost(found: pd.DataFrame, *, label: str, models: Looks | None = 
     figure = blank(4.3, 3.2)
     axes = figure.subplots()
     axes.set_xscale("log")
+    if len(found):
+        cheapest, dearest = (found.get(name, found["cost"]).fillna(found["cost"]) for name in ("cost_low", "cost_high"))
+        low, high = cheapest.min(), dearest.max()  # equal where all cost the same, which matplotlib does not scale
+        margin = max(1.25, (high / low) ** 0.12)
+        axes.set_xlim(low / margin, high * margin)
     for row in found.to_dict("records"):
         look = models[row["model"]]
         low, high = (row.get(name, np.nan) for name in ("cost_low", "cost_high"))
@@ -74,7 +79,7 @@ def accuracy_by_cost(found: pd.DataFrame, *, label: str, models: Looks | None = 
     axes.set_xlabel(label)
     axes.set_ylabel("accuracy [%]")
     axes.grid()
-    axes.margins(x=0.12, y=0.15)
+    axes.margins(y=0.15)
     _log_ticks(axes)
     _name_points(figure, axes, found)
     return figure

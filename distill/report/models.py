@@ -7,10 +7,10 @@ import pandas as pd
 from sklearn.metrics import confusion_matrix
 
 from distill.calibration import reliability
-from distill.report.calibration import reliability_diagram
 from distill.report.curves import learning_curves
 from distill.report.page import Section
 from distill.report.parts import Chart, Charts, Prose
+from distill.report.reliability import reliability_diagram
 from distill.report.study import Study
 from distill.report.subjects import accuracy_by_subject
 from distill.report.tables import Confusions

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distill.calibration import expected_calibration_error, reliability
+from distill.calibration import calibration_error, reliability
 
 
 def logits_of(probabilities):
@@ -22,7 +22,7 @@ def test_bins_by_hand():
     assert found["confidence"].tolist()[3:] == pytest.approx([0.7, 0.925])
     assert found["accuracy"].tolist()[3:] == [0.0, 0.5]
     # |0.6 - 1| + |0.7 - 0| + 2 |0.925 - 0.5|, over 4 windows
-    assert expected_calibration_error(logits, labels, bins=5) == pytest.approx((0.4 + 0.7 + 0.85) / 4)
+    assert calibration_error(found) == pytest.approx((0.4 + 0.7 + 0.85) / 4)
 
 
 def test_empty_bins_have_no_accuracy():
@@ -42,4 +42,8 @@ def test_the_error_is_that_of_a_count_window_by_window(n, classes, bins, seed):
         inside = [i for i in range(n) if b / bins < probabilities[i].max() <= (b + 1) / bins]
         gap = sum(probabilities[i].max() - (probabilities[i].argmax() == labels[i]) for i in inside)
         total += abs(gap) / n
-    assert expected_calibration_error(logits, labels, bins) == pytest.approx(total, abs=1e-9)
+    assert calibration_error(reliability(logits, labels, bins)) == pytest.approx(total, abs=1e-9)
+
+
+def test_a_certain_model_is_in_the_last_bin():
+    assert reliability(np.array([[90.0, 0.0]], dtype=np.float32), np.array([0]))["windows"].tolist() == [0] * 14 + [1]

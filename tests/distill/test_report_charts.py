@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.text import Text
 
-from distill.report.calibration import calibration_error, reliability, reliability_diagram
+from distill.calibration import reliability
 from distill.report.costs import accuracy_by_cost
 from distill.report.curves import learning_curves
 from distill.report.examples import colour_key, disagreements, draw_example, examples_by_class
 from distill.report.placing import place_labels, spread_apart
+from distill.report.reliability import reliability_diagram
 from distill.report.similarity import similarity_maps
 from distill.report.subjects import accuracy_by_subject
 from distill.report.svg import inline
@@ -66,53 +67,8 @@ def test_an_unknown_quantity_is_named(history, says):
 # Reliability
 
 
-def test_calibration_error_by_hand():
-    probabilities = np.array([[0.95, 0.05], [0.85, 0.15], [0.65, 0.35], [0.45, 0.55]])
-    found = reliability(probabilities, np.array([0, 1, 0, 1]), bins=2)
-    # All four lie in the upper bin: sure 0.75 on the mean, right in 3 of 4.
-    assert calibration_error(found) == pytest.approx(0.0)
-    found = reliability(probabilities, np.array([0, 1, 0, 1]), bins=10)
-    assert found["windows"].tolist() == [0, 0, 0, 0, 0, 1, 1, 0, 1, 1]
-    assert calibration_error(found) == pytest.approx((0.05 + 0.85 + 0.35 + 0.45) / 4)
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(1, 20), st.integers(1, 60), st.integers(2, 6))
-def test_bins_are_those_counted_one_by_one(seed, bins, n, classes):
-    rng = np.random.default_rng(seed)
-    probabilities = rng.dirichlet(np.ones(classes), n)
-    labels = rng.integers(classes, size=n)
-    found = reliability(probabilities, labels, bins)
-    error = 0.0
-    for i, (low, high) in enumerate(zip(found["low"], found["high"], strict=True)):
-        inside = [k for k in range(n) if low < max(probabilities[k]) <= high]
-        assert found["windows"][i] == len(inside)
-        if inside:
-            right = sum(int(np.argmax(probabilities[k]) == labels[k]) for k in inside) / len(inside)
-            sure = sum(max(probabilities[k]) for k in inside) / len(inside)
-            assert found["accuracy"][i] == pytest.approx(right)
-            error += len(inside) / n * abs(right - sure)
-        else:
-            assert np.isnan(found["accuracy"][i])
-    assert found["windows"].sum() == n
-    assert calibration_error(found) == pytest.approx(error)
-
-
-def test_a_certain_model_is_in_the_last_bin():
-    found = reliability(np.array([[1.0, 0.0]], dtype=np.float32), np.array([0]))
-    assert found["windows"].tolist() == [0] * 14 + [1]
-
-
-def test_what_is_no_probability_is_refused(says):
-    with says("probabilities go from -1 to 2: give values from 0 to 1"):
-        reliability(np.array([[2.0, -1.0]]), np.array([0]))
-    with says("probabilities go from nan to nan: give values from 0 to 1"):
-        reliability(np.array([[np.nan, 1.0]]), np.array([0]))
-    with says("probabilities of shape (3,) beside 3 labels: give a row per window and a column per class"):
-        reliability(np.ones(3), np.zeros(3, int))
-
-
 def test_the_diagram_shows_bins_counts_and_error():
-    found = reliability(np.array([[0.9, 0.1], [0.7, 0.3], [0.7, 0.3]]), np.array([0, 0, 1]), bins=5)
+    found = reliability(np.log([[0.9, 0.1], [0.7, 0.3], [0.7, 0.3]]), np.array([0, 0, 1]), bins=5)
     above, below = reliability_diagram(found).axes
     assert [bar.get_height() for bar in above.patches] == [0.5, 1.0]
     assert [bar.get_height() for bar in below.patches] == [2, 1]

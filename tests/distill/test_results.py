@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 import distill
-from distill.calibration import expected_calibration_error
+from distill.calibration import calibration_error, reliability
 from distill.layout import read_result
 from distill.sealed import unpack
 from tests.distill.tiny_runs import QUICK
@@ -55,7 +55,7 @@ def test_scores_are_those_of_the_logits_on_disk(finished):
             said = logits[f"{name} seed {seed}"].numpy()
             assert said.shape == (len(seen), 3)
             assert [classes[k] for k in said.argmax(1)] == seen[f"{name} seed {seed}"].tolist()
-            assert scores["ece"] == pytest.approx(expected_calibration_error(said, labels))
+            assert scores["ece"] == pytest.approx(calibration_error(reliability(said, labels)))
             each = f1_score(labels, said.argmax(1), average=None, labels=[0, 1, 2], zero_division=0.0)
             assert scores["f1_by_class"] == pytest.approx(dict(zip(classes, each, strict=True)))
             for fold, rows in seen.groupby("fold"):
