@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from distill.cli_audit import audit
 from distill.cli_grid import grid, status, work
 from distill.cli_results import report, table
 from distill.config import Run
@@ -215,6 +216,7 @@ def main(args: Sequence[str] | None = None) -> None:
             "search": search,
             "table": table,
             "report": report,
+            "audit": audit,
             "models": models,
         },
         args,
