@@ -43,12 +43,14 @@ def audit(
     from distill import interrupts
     from distill.audit import audit as audit_of
     from distill.audit import is_run, read_earlier
-    from distill.audit.files import write
+    from distill.audit.files import check_folder, write
     from distill.config import Run
     from distill.device import out_of_memory
     from distill.progress import Plain, Progress, Terminal
     from tsimage.cli import load_and_tell
 
+    if out is not None:
+        check_folder(out)
     if epochs is not None and not train:
         raise UserError("epochs are of the student: give train too, or leave them out")
     earlier, part = None, Run().evaluate
@@ -59,7 +61,11 @@ def audit(
                 f"'{data}' is a run and brings its own options: give none, or audit its data '{earlier.run.data}'"
             )
         data, read, folds, part = earlier.run.data, earlier.run.read, earlier.run.folds, earlier.run.evaluate
-    student = Run(epochs=epochs or 20, seeds=(seed,), student=earlier.run.student if earlier else Run().student)
+    student = Run(
+        epochs=20 if epochs is None else epochs,
+        seeds=(seed,),
+        student=earlier.run.student if earlier else Run().student,
+    )
     console = Console()
     progress = Progress() if json else Terminal(console) if console.is_terminal else Plain(sys.stdout)
     try:

@@ -43,7 +43,7 @@ MIN_GROUPS = 4
 BINS = "mtf(bins=8,strategy=uniform,fit=train)"
 """A Markov transition field with bins that are learnt from training windows."""
 PAINTED = 200
-"""At most so many windows of each part of a fold are painted, and at least so many in all."""
+"""Windows that are painted for each fold to be evaluated, and at most to be trained on."""
 
 Voice = Literal["quiet", "loud", "mute", "does not apply"]
 Nearest = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -238,8 +238,8 @@ def _scaling(splits: Sequence[Split], rng: np.random.Generator) -> Canary:
     """
     used: list[np.ndarray] = []
     leaky: list[np.ndarray] = []
-    all_sizes = [[min(len(part), PAINTED) for part in (split.train, split.evaluation)] for split in splits]
-    for sizes in all_sizes * -(-PAINTED // sum(asked for _, asked in all_sizes)):
+    for split in splits:
+        sizes = (min(len(split.train), PAINTED), PAINTED)
         coins = [rng.integers(2, size=size) for size in sizes]
         train, other = halves(coins[0], rng), halves(coins[1], rng) + np.float32(1.2)
         for margins, learnt in ((used, train), (leaky, np.concatenate([train, other]))):

@@ -13,6 +13,20 @@ from tsimage import atomic
 from tsimage.errors import UserError
 
 
+def check_folder(folder: str | Path) -> Path:
+    """Return the folder if an audit can be written there.
+
+    Raises
+    ------
+    UserError
+        If it is a file.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"'{folder}' is a file: choose a folder")
+    return folder
+
+
 def write(audit: Audit, folder: str | Path) -> list[Path]:
     """Write `audit.json` and `contradicted.csv`, a row for each contradicted window, into a folder; returns their paths.
 
@@ -21,9 +35,7 @@ def write(audit: Audit, folder: str | Path) -> list[Path]:
     UserError
         If the folder is a file.
     """
-    folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"'{folder}' is a file: choose a folder")
+    folder = check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     rows = audit.contradicted if isinstance(audit.contradicted, tuple) else ()
     frame = pd.DataFrame([asdict(row) for row in rows], columns=[field.name for field in fields(Contradicted)])

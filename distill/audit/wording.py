@@ -80,7 +80,8 @@ def verdict(audit: Audit) -> str:
         gained = ", ".join(f"{found.points:+.1f} points ({found.model})" for found in audit.inflation)
         said.append(f"A split by window would have added {gained}.")
     if isinstance(audit.contradicted, tuple) and audit.contradicted:
-        said.append(f"{len(audit.contradicted):,} labels are worth a second look.")
+        n = len(audit.contradicted)
+        said.append("1 label is worth a second look." if n == 1 else f"{n:,} labels are worth a second look.")
     if audit.since is not None and not (audit.since.same_windows and audit.since.same_split):
         said.append("The data or the split are not those of the run any more.")
     first, *others = said
