@@ -47,8 +47,9 @@ def contradictions(windows: Windows, quick: Quick, folds: int = 5, seed: int = 0
     """List windows whose given label out-of-fold models contradict, most contradicted first.
 
     Probabilities are those of a ridge that was fitted to other people (other recordings where people are unknown), made
-    as sure as it is right by one factor. They are judged by `confident_class`. A window on the list is not a wrong label
-    for certain: it may as well be one that the models get wrong.
+    as sure as it is right by one factor. A window is listed where the class that they confidently see (`confident_class`)
+    is another than the one given, and more probable to them. That is no proof of a wrong label: the models may be wrong. A
+    window whose class no other person of its fold has is not judged, since no model could know it.
 
     Parameters
     ----------
@@ -65,10 +66,17 @@ def contradictions(windows: Windows, quick: Quick, folds: int = 5, seed: int = 0
     tuple of Contradicted
     """
     _, groups = groups_of(windows, np.arange(len(windows)))
-    scores, _ = cross_fitted_logits(quick.features, windows.labels, groups, quick.head, folds, seed)
-    probabilities = softmax(calibrating_factor(scores, windows.labels) * scores.astype(np.float64), axis=1)
-    seen = confident_class(probabilities, windows.labels)
-    found = np.flatnonzero((seen >= 0) & (seen != windows.labels))
+    scores, report = cross_fitted_logits(quick.features, windows.labels, groups, quick.head, folds, seed)
+    judged = np.ones(len(windows), dtype=bool)
+    for fold in report:
+        judged[np.isin(groups, fold.groups) & np.isin(windows.labels, fold.absent)] = False
+    factor = calibrating_factor(scores[judged], windows.labels[judged]) if judged.any() else 1.0
+    probabilities = softmax(factor * scores.astype(np.float64), axis=1)
+    seen = np.full(len(windows), -1)
+    seen[judged] = confident_class(probabilities[judged], windows.labels[judged])
+    rows = np.arange(len(windows))
+    more_sure = probabilities[rows, seen] > probabilities[rows, windows.labels]
+    found = np.flatnonzero((seen >= 0) & more_sure)
     of_seen, of_label = probabilities[found, seen[found]], probabilities[found, windows.labels[found]]
     return tuple(
         Contradicted(

@@ -49,6 +49,14 @@ class Inflation:
         """By how many points of accuracy the leaky split is ahead, in the mean."""
         return 100 * (float(np.mean(self.leaky)) - float(np.mean(self.apart)))
 
+    @property
+    def is_clear(self) -> bool:
+        """Whether that is more than twice its standard error over the draws; never with fewer than three."""
+        if len(self.apart) < 3:
+            return False
+        error = np.sqrt((np.var(self.apart, ddof=1) + np.var(self.leaky, ddof=1)) / len(self.apart))
+        return abs(self.points) > 200 * float(error)
+
 
 def inflation(
     windows: Windows, splits: Sequence[Split], accuracy: Accuracy, model: str, draws: int = DRAWS, seed: int = 0

@@ -84,7 +84,9 @@ class Audit:
         content = asdict(self) | {"leaks": self.leaks, "verdict": self.verdict()}
         content["canaries"] = [asdict(canary) | {"voice": canary.voice} for canary in self.canaries]
         if isinstance(self.inflation, tuple):
-            content["inflation"] = [asdict(found) | {"points": found.points} for found in self.inflation]
+            content["inflation"] = [
+                asdict(found) | {"points": found.points, "is_clear": found.is_clear} for found in self.inflation
+            ]
         return content
 
     def verdict(self) -> str:

@@ -54,13 +54,14 @@ def verdict(audit: Audit) -> str:
         )
     elif audit.leaks:
         shared = audit.sharing
-        leaks = [
-            *([f"{len(shared.subjects):,} people"] if shared.subjects else []),
-            *([f"{len(shared.recordings):,} recordings"] if shared.recordings else []),
-            *([f"raw samples of {shared.same_samples:,} windows"] if shared.same_samples else []),
-            *([f"copies of {shared.duplicates:,} windows"] if shared.duplicates else []),
-        ]
-        what = f"{_joined(leaks)} are in both parts" if leaks else f"canaries are loud ({', '.join(loud)})"
+        counts = (
+            (len(shared.subjects or ()), "person", "people"),
+            (len(shared.recordings or ()), "recording", "recordings"),
+            (shared.same_samples or 0, "window's raw samples", "windows' raw samples"),
+            (shared.duplicates, "copied window", "copied windows"),
+        )
+        leaks = [f"{n:,} {one if n == 1 else many}" for n, one, many in counts if n]
+        what = f"both parts hold {_joined(leaks)}" if leaks else f"canaries are loud ({', '.join(loud)})"
         mend = (
             "leave the copies out"
             if leaks and not (shared.subjects or shared.recordings or shared.same_samples)
@@ -77,8 +78,8 @@ def verdict(audit: Audit) -> str:
     if not audit.leaks and quiet:
         said.append(f"{len(quiet)} of {len(audit.canaries)} canaries apply and are quiet.")
     if isinstance(audit.inflation, tuple):
-        gained = ", ".join(f"{found.points:+.1f} points ({found.model})" for found in audit.inflation)
-        said.append(f"A split by window would have added {gained}.")
+        gains = [f"{one.points:+.1f} points ({one.model}{_doubt(one)})" for one in audit.inflation]
+        said.append(f"What a split by window would have added: {', '.join(gains)}.")
     if isinstance(audit.contradicted, tuple) and audit.contradicted:
         n = len(audit.contradicted)
         said.append("1 label is worth a second look." if n == 1 else f"{n:,} labels are worth a second look.")
@@ -112,7 +113,7 @@ def _inflation(found: tuple[Inflation, ...] | Unmeasured) -> list[str]:
     lines = [f"{'':{width}}  this split  {people + ' apart':>16}  windows at random"]
     lines += [
         f"{one.model:{width}}  {_percent((one.used,)):>10}  {_percent(one.apart):>16}  {_percent(one.leaky):>17}"
-        f"   {one.points:+.1f} points"
+        f"   {one.points:+.1f} points{_doubt(one)}"
         for one in found
     ]
     draws = f"{max(len(one.apart) for one in found)} draws of about {found[0].evaluated:,} windows"
@@ -120,6 +121,12 @@ def _inflation(found: tuple[Inflation, ...] | Unmeasured) -> list[str]:
         *lines,
         f"{people.capitalize()} apart: {draws}, of {people} that are not trained on. At random: as many windows of everybody.",
     ]
+
+
+def _doubt(found: Inflation) -> str:
+    if len(found.apart) == 1:
+        return ", one draw"
+    return "" if found.is_clear else ", no more than draws differ"
 
 
 def _percent(values: Sequence[float]) -> str:

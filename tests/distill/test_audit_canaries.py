@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 import distill
-from distill.audit.canaries import BINS, LOUD, canaries, every_other, halves
+from distill.audit.canaries import BINS, LOUD, Canary, Heard, canaries, every_other, halves
 from distill.audit.chance import ALARM, chance_bound
 from distill.audit.planting import chains, doubled, laid_noise, most_alike, signatures, with_values
 from distill.plan import Plan
@@ -139,6 +139,12 @@ def test_a_seed_repeats_and_another_draws_anew():
     first, again, other = canaries(windows, seed=1), canaries(windows, seed=1), canaries(windows, seed=2)
     assert first == again
     assert all(a.used.accuracy != b.used.accuracy for a, b in zip(first, other, strict=True))
+
+
+def test_a_canary_that_no_leak_makes_heard_is_mute():
+    canary = Canary(name="it", groups=9, used=Heard(accuracy=0.5, bound=1.0), leaky=Heard(accuracy=0.94, bound=0.0))
+    assert canary.voice == "mute"
+    assert replace(canary, used=Heard(accuracy=0.6, bound=0.0005)).voice == "loud"
 
 
 def test_canaries_look_at_no_value():

@@ -103,7 +103,7 @@ def test_a_leaky_file_is_reported_and_written(capsys, tmp_path):
     out = told(capsys, "mine.npz", "--out", "found")
     assert "  7 people are in both parts: s00, s01, s02, s03, s04 and 2 more.\n" in out
     assert out.count("LOUD: this leaks") == 3
-    assert "Verdict: The split LEAKS: 7 people, 12 recordings and raw samples of 22 windows are in both parts." in out
+    assert "Verdict: The split LEAKS: both parts hold 7 people, 12 recordings and 22 windows' raw samples." in out
     assert out.endswith("found/audit.json\nfound/contradicted.csv\n")
     written = json.loads((tmp_path / "found" / "audit.json").read_text())
     assert written["leaks"] is True
@@ -217,6 +217,17 @@ def test_windows_that_cannot_be_split_are_told_so():
     assert (
         "Verdict: As they are, these windows cannot be split into honest parts, so no number of them can be trusted."
         in text
+    )
+
+
+def test_copies_alone_are_to_be_left_out():
+    windows = study(split=np.where(study().subjects < "s06", "train", "test"))
+    values = windows.values.copy()
+    values[95] = values[1]
+    found = audit(replace(windows, values=values))
+    assert {canary.voice for canary in found.canaries} == {"quiet"}
+    assert found.verdict().startswith(
+        "The split LEAKS: both parts hold 1 copied window. Do not report numbers from it; leave the copies out."
     )
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from distill.audit.canaries import splits_in_use
 from distill.audit.contradictions import confident_class, contradictions
-from distill.audit.inflation import groups_held_out, inflation, windows_held_out
+from distill.audit.inflation import Inflation, groups_held_out, inflation, windows_held_out
 from distill.audit.quick import nearest_accuracy, quick_model
 from distill.audit.student import student_trainer
 from distill.config import Run
@@ -65,6 +65,7 @@ def test_a_leak_inflates_what_only_holds_for_known_people():
         assert len(found.apart) == len(found.leaky) == 5
         assert np.mean(found.leaky) > 0.9
         assert np.mean(found.apart) < 0.7
+        assert found.is_clear
         assert found.points == pytest.approx(100 * (np.mean(found.leaky) - np.mean(found.apart)))
 
 
@@ -73,6 +74,7 @@ def test_a_leak_adds_nothing_to_what_holds_for_everybody():
     splits = splits_in_use(windows)
     found = inflation(windows, splits, quick_model(windows, splits[0].train).accuracy, "it")
     assert abs(found.points) < 3
+    assert not found.is_clear
     assert found == inflation(windows, splits, quick_model(windows, splits[0].train).accuracy, "it")
 
 
@@ -145,6 +147,32 @@ def test_planted_wrong_labels_are_found(seed):
         assert row.label == windows.class_names[labels[place]]
     right = [row.seen == windows.class_names[windows.labels[int(row.window[1:])]] for row in found]
     assert np.mean(right) >= 0.9
+
+
+def test_what_draws_differ_by_is_not_called_clear():
+    found = Inflation(
+        model="it", groups="subject", used=0.5, apart=(0.80, 0.84, 0.88), leaky=(0.90, 0.92, 0.88), evaluated=9
+    )
+    assert found.points == pytest.approx(6)  # s.d. 4 and 2, so that the standard error is sqrt(20 / 3) = 2.58 points
+    assert found.is_clear
+    assert not replace(found, leaky=(0.89, 0.91, 0.87)).is_clear  # 5 points
+    assert not replace(found, apart=(0.5,), leaky=(0.9,)).is_clear
+
+
+def test_a_class_that_nobody_else_has_is_not_judged():
+    windows = study(people=6, recordings=1, each=20, classes=3)
+    labels = np.where(windows.subjects == "s01", 2, windows.labels % 2)
+    odd = replace(windows, labels=labels)
+    assert "s01" not in {row.subject for row in contradictions(odd, quick_model(odd, np.arange(120)))}
+
+
+def test_the_class_seen_is_more_probable_than_the_label():
+    windows = study(people=6, recordings=1, each=20, classes=3, noise=2)
+    rare = np.where(np.arange(120) % 20 == 2, 2, windows.labels % 2)  # one window of each person
+    odd = replace(windows, labels=rare)
+    found = contradictions(odd, quick_model(odd, np.arange(120)))
+    assert found
+    assert all(row.probability > row.probability_of_label for row in found)
 
 
 def test_right_labels_are_left_alone():
