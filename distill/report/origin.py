@@ -79,11 +79,13 @@ def versions(study: Study) -> Section:
     rows = tuple(
         (name.replace("_", "-"), _written(value))
         for name, value in options_of(run).items()
-        if value not in (None, [], "")
+        if value not in (None, [], "", False)
     )
-    parts.append(SortableTable(columns=("option", "value"), rows=rows, caption="Every option of the run."))
+    parts.append(
+        SortableTable(columns=("option", "value"), rows=rows, caption="Options of the run, with its defaults.")
+    )
     return Section(title="How to make it again", parts=tuple(parts))
 
 
 def _written(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value).lower() if value is True else str(value)

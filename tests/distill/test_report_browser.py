@@ -7,12 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import distill
 from distill.report.curves import learning_curves
 from distill.report.examples import draw_example
 from distill.report.page import Page, Section
 from distill.report.parts import Chart, Charts, Code, Facts, Prose
+from distill.report.report import report
 from distill.report.similarity import similarity_maps
+from distill.report.study import study_of
 from distill.report.tables import Cell, Confusions, SortableTable
+from tests.distill.made_runs import made_windows
+from tests.distill.tiny_runs import QUICK
 from tsimage.imager import Imager
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: pip install selenium")
@@ -73,6 +78,17 @@ def url(tmp_path_factory, make_windows):
     file = tmp_path_factory.mktemp("report") / "report.html"
     file.write_text(page.html(), encoding="utf-8")
     return file.as_uri()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The report of a run that was done: its study, and the address of its page."""
+    folder, windows = tmp_path_factory.mktemp("runs") / "run", made_windows()
+    distill.run(distill.Run(**QUICK | {"seeds": (0, 1)}), windows=windows, folder=folder)
+    study = study_of([folder], windows=windows)
+    path = folder / "report.html"
+    path.write_text(report(study).html(), encoding="utf-8")
+    return study, path.as_uri()
 
 
 @pytest.fixture
@@ -232,3 +248,24 @@ def test_without_script_there_are_no_buttons_and_all_is_there(browser, url):
         assert len(column(browser, 0)) == len(ROWS)
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1100, "light"), (360, "dark")])
+def test_the_report_of_a_run_is_whole(browser, whole, width, scheme):
+    study, address = whole
+    browser.get_log("browser")
+    as_seen_by(browser, width=width, scheme=scheme)
+    browser.get(address)
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+    seen = browser.execute_script("return [document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert seen[0] == seen[1]
+    charts = browser.find_elements(By.CSS_SELECTOR, "svg.chart")
+    disagreeing = len([h for h in browser.find_elements(By.TAG_NAME, "h3") if "right" in h.text or "wrong" in h.text])
+    # the diagram of ranks, two curves, people, reliability of four, three costs, a window of three classes, the similarity maps
+    assert len(charts) == 1 + 2 + 1 + 4 + 3 + 3 + disagreeing + 1
+    assert all(min(chart.size.values()) > 50 for chart in charts)
+    assert len(browser.find_elements(By.CSS_SELECTOR, "table.confusion")) == len(study.rows) == 4
+    browser.find_element(By.CSS_SELECTOR, ".sortable thead th:nth-child(2) button").click()
+    means = study.comparison.frame.sort_values("mean", kind="stable")["name"].tolist()
+    shown_first = browser.find_elements(By.CSS_SELECTOR, ".sortable")[0].find_elements(By.CSS_SELECTOR, "tbody th")
+    assert [cell.text for cell in shown_first] == means
