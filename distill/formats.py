@@ -61,7 +61,9 @@ def panels(comparison: Comparison, seeds: bool = False) -> list[tuple[str, pd.Da
     made = []
     for title, cells_of in (("", first), ("Further metrics in %, means over seeds, and size", others)):
         panel = pd.DataFrame(cells_of)
-        made.append((title, panel[[name for name in panel if (panel[name] != "").any()]]))
+        filled = [name for name in panel if (panel[name] != "").any()]
+        if len(filled) > 1:
+            made.append((title, panel[filled]))
     return made
 
 

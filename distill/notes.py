@@ -20,6 +20,9 @@ METRICS = {
 }
 """Metrics of a model on the evaluation part, and what they are called in a table; all in percent there."""
 
+NAMED = 4
+"""Rows that lack the same and are named."""
+
 
 def notes_on(rows: Sequence[Row], frame: pd.DataFrame, metric: str, unit: str) -> Iterator[str]:
     """Say what the numbers of a comparison are, how far they carry, and what is missing.
@@ -94,7 +97,8 @@ def _on_missing(rows: Sequence[Row]) -> Iterator[str]:
             words = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
             found.setdefault((words, why), []).append(row.name)
     for (which, why), names in found.items():
-        yield f"Missing: {which} of {'; '.join(names)}: {why}."
+        more = f" and {len(names) - NAMED} more rows" if len(names) > NAMED else ""
+        yield f"Missing: {which} of {'; '.join(names[:NAMED])}{more}: {why}."
 
 
 def _about(record: Record, part: str) -> str:

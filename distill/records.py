@@ -60,7 +60,7 @@ class Record:
         failed = [self.status.error] if self.status.error else []
         done = f"{self.status.done} of {self.status.trainings} trainings are done" if self.status.trainings else ""
         return "; ".join(
-            [{"running": "is running", "failed": "failed"}.get(self.status.state, "is not finished"), *failed, done]
+            [{"running": "is under way", "failed": "failed"}.get(self.status.state, "is not finished"), *failed, done]
         )
 
     @cached_property

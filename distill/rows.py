@@ -153,7 +153,7 @@ def _rows_of(record: Record) -> Iterator[Row]:
         )
         seeds = run.seeds[:1] if row.role == "teacher" and run.shared_teachers else run.seeds
         if record.result is None:
-            row.missing = dict.fromkeys(seeds, f"run '{record.name}' {record.shortfall}")
+            row.missing = dict.fromkeys(seeds, f"its run {record.shortfall}")
         else:
             row.about = {name: model[name] for name in ("weight", "parameters", "macs", "bytes")}
             row.seeds = {int(seed): scores for seed, scores in model["seeds"].items()}

@@ -69,9 +69,10 @@ class Worker:
         while True:
             did_something = False
             for job in self.plan.jobs.values():
-                did_something |= self._look_at(job)
-            for cell, plan, needed in zip(self.plan.cells, self.plan.plans, self.plan.needed, strict=True):
-                did_something |= self._finish(cell, plan, needed)
+                if self._look_at(job):
+                    did_something = True
+                    self._finish_all()  # as early as can be, for whoever looks at the results
+            did_something |= self._finish_all()
             if len(self.done) + len(self.lost) == len(self.plan.jobs) and self._all_finished():
                 return
             if not did_something:
@@ -145,6 +146,13 @@ class Worker:
         if self._held is None or self._held[0] != key:
             self._held = key, job.plan.samples(job.training.split.train)
         return self._held[1]
+
+    def _finish_all(self) -> bool:
+        """Write the results that can be; returns whether anything has changed."""
+        has_changed = False
+        for cell, plan, needed in zip(self.plan.cells, self.plan.plans, self.plan.needed, strict=True):
+            has_changed |= self._finish(cell, plan, needed)
+        return has_changed
 
     def _finish(self, cell: Cell, plan: Plan, needed: Sequence[Path]) -> bool:
         """Write the result of a run whose trainings are done, if nobody else does; returns whether anything has changed."""

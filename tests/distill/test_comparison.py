@@ -160,7 +160,7 @@ def test_notes_say_what_is_missing_and_optimistic(tmp_path):
     )
     missing = [note for note in notes if note.startswith("Missing")]
     assert missing == [
-        "Missing: seed 0 of wrn10-1 distilled, alpha 0.9: run 'two' is not finished; 0 of 4 trainings are done.",
+        "Missing: seed 0 of wrn10-1 distilled, alpha 0.9: its run is not finished; 0 of 4 trainings are done.",
         "Missing: seed 1 of wrn10-1 distilled, alpha 0.9: no run has this seed.",
     ]
     assert "With n = 2 nothing can be said of how small a difference would be seen." in notes

@@ -76,7 +76,7 @@ def test_an_unfinished_run_is_a_row_without_numbers(copied):
     rows = fold_rows(read_records([copied]))
     assert rows[4].name == "wrn10-1 distilled, alpha 0.5"
     assert rows[4].seeds == {}
-    why = "run 'a0.5' is not finished; 0 of 12 trainings are done"
+    why = "its run is not finished; 0 of 12 trainings are done"
     assert rows[4].missing == {0: why, 1: why, 2: why}
     assert all(not row.missing for row in rows[:4])  # other runs have those
 
