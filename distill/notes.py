@@ -8,7 +8,7 @@ import pandas as pd
 
 from distill.records import Record
 from distill.rows import Row
-from distill.signed_ranks import MIN_DIFFERENCES
+from distill.signed_ranks import MIN_DIFFERENCES, fewest
 from distill.statistics import MIN_N
 
 METRICS = {
@@ -57,7 +57,15 @@ def notes_on(rows: Sequence[Row], frame: pd.DataFrame, metric: str, unit: str) -
     yield from _on_differences(rows, frame, metric)
     tests = int(frame["p"].notna().sum())
     if tests:
-        yield f"p: Wilcoxon signed-rank test of the accuracy across {unit}, adjusted for {tests} tests by Holm."
+        text = f"p: Wilcoxon signed-rank test of the accuracy across {unit}, adjusted for {tests} tests by Holm"
+        differ = int((frame["higher"] + frame["lower"]).max())
+        yield (
+            f"{text}."
+            if differ >= fewest(tests)
+            else (
+                f"{text}; none can be below 0.05, since so many tests need {fewest(tests)} {unit}: choose fewer rows."
+            )
+        )
     elif frame["higher"].notna().any():
         yield f"A Wilcoxon signed-rank test across {unit} needs {MIN_DIFFERENCES} of them that differ: p is not given."
     yield from _on_missing(rows)

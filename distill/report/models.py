@@ -85,7 +85,7 @@ def calibration(study: Study) -> Section:
         found = reliability(logits, np.tile(study.labels, len(row.seeds)))
         charts.append(Chart(figure=reliability_diagram(found, colour=study.looks[name].colour), title=name))
     caption = (
-        "How often a model is right, by how sure it is; on the diagonal it is as often right as it says. Below, the share of windows. "
-        "All seeds together."
+        "How often a model is right, by how sure it is; on the diagonal it is as often right as it says. Below, the windows. "
+        "All seeds together; the table of results has the mean over seeds of the ECE."
     )
     return Section(title="Reliability", parts=(Charts(charts=tuple(charts), caption=caption),))

@@ -48,10 +48,17 @@ def certificate(study: Study) -> Section:
                     len(people),
                     listed,
                     about["recordings"],
-                    about["ids_sha256"],
+                    about["ids_sha256"][:16],
                 )
             )
-    columns: tuple[str, ...] = ("part", "windows", "subjects", "who", "recordings", "sha256 of the window ids")
+    columns: tuple[str, ...] = (
+        "part",
+        "windows",
+        "subjects",
+        "who",
+        "recordings",
+        "sha256 of the window ids, its beginning",
+    )
     if study.record.run.folds:
         columns = ("without", *columns)
     table = SortableTable(columns=columns, rows=tuple(rows), caption="The parts.")

@@ -54,7 +54,9 @@ def sweep_curves(
             continue
         x, mean, half = (rows[column].to_numpy(dtype=np.float64) for column in ("value", "mean", "ci95"))
         axes.plot(x, mean, color=look.colour, linestyle=look.dashes, marker=look.marker, markersize=4, label=name)
-        axes.fill_between(x, mean - half, mean + half, color=look.colour, alpha=0.18, linewidth=0)
+        axes.fill_between(
+            x, mean - half, mean + half, color=look.colour, alpha=min(0.18, 0.6 / len(curves)), linewidth=0
+        )
     if baseline is not None:
         mean_of_baseline, half_of_baseline = baseline
         axes.axhline(mean_of_baseline, color=LIGHT["ink"], linewidth=1.1, linestyle=(0, (6, 3)), label=baseline_name)

@@ -13,6 +13,10 @@ from distill.report.markup import breakable, scrolled, text
 Value = str | float | None
 
 
+WIDEST = 36
+"""Letters of a column of text, which wraps beyond."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     """A cell that shows one thing and sorts by another.
@@ -71,7 +75,11 @@ class SortableTable:
         kinds = ["number" if _numeric(cells) else "text" for cells in columns]
         decimals = [_decimals(cells) for cells in columns]
         titles = zip(self.columns, kinds, strict=True)
-        head = "".join(f'<th scope="col" class="{kind}" data-kind="{kind}">{text(name)}</th>' for name, kind in titles)
+        widths = [_width(cells) if kind == "text" else "" for cells, kind in zip(columns, kinds, strict=True)]
+        head = "".join(
+            f'<th scope="col" class="{kind}" data-kind="{kind}"{width}>{text(name)}</th>'
+            for (name, kind), width in zip(titles, widths, strict=True)
+        )
         body = ""
         for row in self.rows:
             cells = enumerate(zip(row, kinds, decimals, strict=True))
@@ -149,6 +157,12 @@ def _numeric(cells: list[Value | Cell]) -> bool:
     """Return whether a column holds numbers and nothing else."""
     known = [value for value in map(_value, cells) if value is not None]
     return bool(known) and not any(isinstance(value, str) for value in known)
+
+
+def _width(cells: list[Value | Cell]) -> str:
+    """Return the least width of a column of text: its longest line, or of names that are very long half a line."""
+    longest = max((len(cell.shown if isinstance(cell, Cell) else str(cell)) for cell in cells), default=0)
+    return f' style="min-width: min({min(longest, WIDEST)}ch, 42vw)"'
 
 
 def _decimals(cells: list[Value | Cell]) -> int:
