@@ -44,6 +44,11 @@ def described(folder: Path) -> dict[str, Any]:
     return content
 
 
+def has_candidates(folder: Path) -> bool:
+    """Return whether a run began here to choose its values; `run.json` is written when it has chosen."""
+    return any((folder / SELECT / first).is_dir() for first in ("1", "fold-1/1"))
+
+
 def write_result(folder: Path, content: Mapping[str, Any]) -> None:
     """Write the result of a run with the sha256 of its content."""
     atomic.write_json(folder / RESULT, {**content, _SUM: _digest(content)})
@@ -58,14 +63,15 @@ def read_result(folder: Path) -> dict[str, Any]:
         If it is damaged, was changed, or is one that this version did not write.
     """
     path = folder / RESULT
-    content = atomic.read_json(path)
+    mend = "remove it and do the same run again, which only evaluates what is trained"
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:  # the latter for what is nested a thousand deep
+        raise UserError(f"'{path}' is damaged ({error}): {mend}") from error
     if not isinstance(content, dict) or _SUM not in content:
         raise UserError(f"'{path}' is no result of this version: remove the run directory and do the run anew")
     if content.pop(_SUM) != _digest(content):
-        raise UserError(
-            f"'{path}' is not as it was written (its sha256 differs): remove it and do the same run again, which only "
-            "evaluates what is trained"
-        )
+        raise UserError(f"'{path}' is not as it was written (its sha256 differs): {mend}")
     return content
 
 

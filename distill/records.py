@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from distill.config import Run
-from distill.layout import GRID, LOGITS, PREDICTIONS, RESULT, described, read_result
+from distill.layout import GRID, LOGITS, PREDICTIONS, RESULT, described, has_candidates, read_result
 from distill.options import run_from
 from distill.sealed import unpack
 from distill.status import RunStatus, status
@@ -39,6 +39,10 @@ class Record:
     result : dict or None
         Of `result.json`; None where the run is not finished.
     status : RunStatus
+    windows_sha256 : str
+        Of the windows that it is about.
+    precision : str
+        Of its trainings: `fp32` or `bf16`.
     """
 
     folder: Path
@@ -47,6 +51,8 @@ class Record:
     about: Mapping[str, Any]
     result: Mapping[str, Any] | None
     status: RunStatus
+    windows_sha256: str
+    precision: str
 
     @property
     def is_done(self) -> bool:
@@ -81,7 +87,12 @@ class Record:
         for name in self.about.get("trainings", []):
             path = self.folder / name / "training.json"
             if path.exists():
-                found[atomic.read_json(path)["weights_sha256"]] = path.parent
+                record = atomic.read_json(path)
+                if not isinstance(record, dict) or "weights_sha256" not in record:
+                    raise UserError(
+                        f"'{path}' describes no training of this version: remove its folder and train it anew"
+                    )
+                found[record["weights_sha256"]] = path.parent
         return found
 
     def history(self, weights_sha256: str) -> pd.DataFrame:
@@ -151,7 +162,15 @@ def _of(folder: Path) -> Iterator[Record]:
     if (folder / GRID).exists():
         yield from _of_grid(folder)
         return
-    inside = [d for d in sorted(folder.iterdir()) if (d / "run.json").exists() or (d / GRID).exists()]
+    if has_candidates(folder):
+        found = status(folder)
+        raise UserError(
+            f"'{folder}' is a run that has not chosen its values yet; {found.counts()['done']} of {len(found.trainings)} "
+            "trainings of its candidates are done: finish it first, or name the others one by one"
+        )
+    inside = [
+        d for d in sorted(folder.iterdir()) if (d / "run.json").exists() or (d / GRID).exists() or has_candidates(d)
+    ]
     if not inside:
         raise UserError(
             f"'{folder}' holds no run and no grid: give run directories, folders of grids, or a folder of such"
@@ -161,17 +180,16 @@ def _of(folder: Path) -> Iterator[Record]:
 
 
 def _of_run(folder: Path) -> Record:
-    path = folder / "run.json"
-    about = atomic.read_json(path)
-    try:
-        options = dict(about["run"])
-        run = run_from({**options.pop("read"), **options})
-        about["data"]["windows_sha256"], about["trainings"], about["environment"]  # what others will look for
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"'{path}' describes no run of this version: do the run anew") from error
-    result = read_result(folder) if (folder / RESULT).exists() else None
+    about, run = _described(folder / "run.json")
     return Record(
-        folder=folder, name=folder.absolute().name, run=run, about=about, result=result, status=status(folder).runs[0]
+        folder=folder,
+        name=folder.absolute().name,
+        run=run,
+        about=about,
+        result=_result(folder),
+        status=status(folder).runs[0],
+        windows_sha256=about["data"]["windows_sha256"],
+        precision=about["environment"]["precision"],
     )
 
 
@@ -179,8 +197,31 @@ def _of_grid(folder: Path) -> Iterator[Record]:
     content = described(folder)
     for entry, state in zip(content["runs"], status(folder, content).runs, strict=True):
         place = folder / entry["folder"]
-        result = read_result(place) if (place / RESULT).exists() else None
-        about = atomic.read_json(place / "run.json") if (place / "run.json").exists() else {}
         yield Record(
-            folder=place, name=entry["name"], run=run_from(entry["options"]), about=about, result=result, status=state
+            folder=place,
+            name=entry["name"],
+            run=run_from(entry["options"]),
+            about=_described(place / "run.json")[0] if (place / "run.json").exists() else {},
+            result=_result(place),
+            status=state,
+            windows_sha256=entry["windows"],
+            precision=entry["precision"],
         )
+
+
+def _described(path: Path) -> tuple[dict[str, Any], Run]:
+    """Return what a `run.json` says, and the run; what others will look for is there."""
+    about = atomic.read_json(path)
+    try:
+        options = dict(about["run"])
+        run = run_from({**options.pop("read"), **options})
+        about["data"]["name"], about["data"]["classes"], about["data"]["windows_sha256"], about["trainings"]
+        about["split"]["parts"], about["split"]["subjects_in_both"], dict(about["chosen"] or {})
+        about["environment"]["code_sha256"], about["environment"]["precision"]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"'{path}' describes no run of this version: do the run anew") from error
+    return about, run
+
+
+def _result(folder: Path) -> dict[str, Any] | None:
+    return read_result(folder) if (folder / RESULT).exists() else None

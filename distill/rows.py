@@ -10,22 +10,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from distill.config import Run
 from distill.gridfile import in_words
 from distill.options import options_of
 from distill.records import Record
 from distill.results import ORDER
+from distill.teacher_names import DEFAULT_ALPHA
 from distill.views import SIGNAL
 from tsimage.errors import UserError
 from tsimage.readers import ReadOptions
 
 _TEACHING = {
     *("teacher", "alpha", "lambda", "lambda_to", "temperature", "temperature_to", "loss", "weighing"),
-    *("warm_start", "teaching"),
+    *("warm_start", "teaching", "shared_teachers"),
 }
 """Options that only a distilled student feels."""
 _IMAGES = {"image_size", "scaling"}
-_NEVER = {"seeds", "student", "shared_teachers", "device", "precision", "data"}
-"""Options that make no other model, or stand in a row by themselves."""
+_NEVER = {"seeds", "student", "device", "precision", "data"}
+"""Options that make no other model, or stand in a row by themselves, as the precision that `auto` came to."""
 _READING = tuple(f.name for f in fields(ReadOptions))
 IN_EACH_FOLD = "chosen in each fold"
 
@@ -74,6 +76,11 @@ class Row:
         """Whether an epoch was chosen on the evaluation part."""
         return self.options["protocol"] == "lab"
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether this is a teacher that was trained with one seed for all."""
+        return self.role == "teacher" and all(record.run.shared_teachers for record in self.sources.values())
+
     def values(self, metric: str) -> dict[int, float]:
         """Return the value of a metric by seed; NaN where it is not known."""
         return {
@@ -115,10 +122,13 @@ def fold_rows(records: Sequence[Record]) -> list[Row]:
         raise UserError(
             "there is no run to put in a table: give run directories, folders of grids, or a folder of such"
         )
-    _check_alike([record for record in records if record.about])
+    begun = [record for record in records if record.about]
+    _check_alike(begun)
+    names = {record.about["data"]["windows_sha256"]: record.about["data"]["name"] for record in begun}
     rows: dict[str, Row] = {}
     for record in records:
-        for row in _rows_of(record):
+        data = record.about["data"]["name"] if record.about else names.get(record.windows_sha256, record.run.data)
+        for row in _rows_of(record, data):
             key = json.dumps([row.role, row.network, row.view, row.data, row.options], sort_keys=True)
             _join(rows.setdefault(key, row), row)
     ordered = sorted(rows.values(), key=lambda row: ORDER[row.role])
@@ -130,11 +140,10 @@ def fold_rows(records: Sequence[Record]) -> list[Row]:
     return ordered
 
 
-def _rows_of(record: Record) -> Iterator[Row]:
+def _rows_of(record: Record, data: str) -> Iterator[Row]:
     """Make the rows of one run, without names."""
     run = record.run
     options = options_of(run) | dict.fromkeys(_chosen_in_folds(record), IN_EACH_FOLD)
-    data = record.about["data"]["name"] if record.about else run.data
     if record.result is None:
         roles = ["scratch", *(["control"] if run.warm_start else []), "student"]
         models: list[dict[str, Any]] = [
@@ -172,12 +181,20 @@ def _own(options: Mapping[str, Any], model: Mapping[str, Any], record: Record) -
         left |= _IMAGES
     own = {name: value for name, value in options.items() if name not in left}
     name = f"{model['network']}:{model['view']}"
-    if model["role"] == "teacher" and name in record.about.get(
-        "taken", {}
-    ):  # it was trained by the options of another run
-        own["teacher"] = json.dumps(record.about["taken"][name], sort_keys=True)
-    precision = record.about.get("environment", {}).get("precision")
-    return own if precision in (None, "fp32") else own | {"precision": precision}
+    if model["role"] == "teacher":
+        for teacher in record.run.teachers():
+            if teacher.name == name and teacher.source:  # it was trained by the options of another run
+                own["teacher"] = teacher.source
+    if own.get("alpha", 0) is None:
+        own["alpha"] = _default_alpha(record.run)
+    return own | {"precision": record.precision}
+
+
+def _default_alpha(run: Run) -> float | None:
+    """Return the alpha of a run that was given none; None where its teachers are no pair, or weighed by themselves."""
+    teachers = run.teachers()
+    images = [teacher.weight for teacher in teachers if teacher.view != SIGNAL]
+    return images[0] if len(teachers) == 2 and len(images) == 1 and images[0] == DEFAULT_ALPHA else None
 
 
 def _join(row: Row, other: Row) -> None:
@@ -221,7 +238,7 @@ def _name(rows: Sequence[Row]) -> None:
         shown = {name: row.options.get(name) for name in varying if name != "teacher" or row.role == "student"}
         words = [titles[row.role].format(row.network, row.view)]
         if row.role == "teacher" and "teacher" in row.options:
-            words.append("from an earlier run")
+            words.append(f"from {row.options['teacher']}" if "teacher" in varying else "from an earlier run")
         reading = {name: shown.pop(name) for name in _READING if name in shown}
         row.method = ", ".join(filter(None, [*words, in_words(shown)]))
         row.name = ", ".join(filter(None, [row.method, in_words(reading), f"on {row.data}" if several else ""]))
@@ -231,8 +248,7 @@ def _note_missing(rows: Sequence[Row]) -> None:
     """Note for each row the seeds that other rows have and it lacks."""
     asked = {seed for row in rows for seed in (*row.seeds, *row.missing)}
     for row in rows:
-        shared = row.role == "teacher" and all(record.run.shared_teachers for record in row.sources.values())
-        for seed in () if shared else sorted(asked - set(row.seeds) - set(row.missing)):
+        for seed in () if row.is_shared else sorted(asked - set(row.seeds) - set(row.missing)):
             row.missing[seed] = "no run has this seed"
 
 
@@ -244,7 +260,7 @@ def basis_of(row: Row) -> str:
 
 def _check_alike(records: Sequence[Record]) -> None:
     """Refuse runs of which nothing can be compared, or whose data only seem to be the same."""
-    known: dict[str, Record] = {}
+    known: dict[tuple[str, bool | None], Record] = {}
     for record in records:
         if record.run.evaluate != records[0].run.evaluate:
             raise UserError(
@@ -252,18 +268,19 @@ def _check_alike(records: Sequence[Record]) -> None:
                 f"{record.run.evaluate} part: put them in tables of their own"
             )
         options = options_of(record.run)
-        alike = {name: options[name] for name in ("folds", *_READING)} | {"stops": options["patience"] > 0}
-        key = json.dumps([record.about["data"]["name"], alike], sort_keys=True)
-        other = known.setdefault(key, record)
-        differ = _difference(other, record)
-        if differ:
-            raise UserError(
-                f"'{other.folder}' and '{record.folder}' are both of data '{record.about['data']['name']}' read alike, but with "
-                f"other {differ}: nothing is averaged over them; do one of them anew, or put them in tables of their own"
-            )
+        key = json.dumps([record.about["data"]["name"], *(options[name] for name in ("folds", *_READING))])
+        # Who decides when to stop is in no part: the split is that of runs that stop alike, the windows are those of all.
+        for stops in (None, options["patience"] > 0):
+            other = known.setdefault((key, stops), record)
+            differ = _difference_of_windows(other, record) if stops is None else _difference_of_splits(other, record)
+            if differ:
+                raise UserError(
+                    f"'{other.folder}' and '{record.folder}' are both of data '{record.about['data']['name']}' read alike, but "
+                    f"with other {differ}: nothing is averaged over them; do one of them anew, or put them in tables of their own"
+                )
 
 
-def _difference(one: Record, other: Record) -> str:
+def _difference_of_windows(one: Record, other: Record) -> str:
     """Return in words what differs between the windows of two runs; empty where they are the same."""
     first, second = one.about, other.about
     if first["data"]["classes"] != second["data"]["classes"]:
@@ -277,4 +294,8 @@ def _difference(one: Record, other: Record) -> str:
                 told = " and ".join(f"'{of[differ[0]]}'" for of in labels)
                 return f"labels (window '{differ[0]}' is {told})"
         return "windows"
-    return "split" if first["split"]["parts"] != second["split"]["parts"] else ""
+    return ""
+
+
+def _difference_of_splits(one: Record, other: Record) -> str:
+    return "split" if one.about["split"]["parts"] != other.about["split"]["parts"] else ""

@@ -19,7 +19,7 @@ import pandas as pd
 
 from distill.config import Run
 from distill.keeping import Keeping
-from distill.layout import FAILED, LOCK, RESULT, SELECT, read_result, write_result
+from distill.layout import FAILED, LOCK, RESULT, SELECT, has_candidates, read_result, write_result
 from distill.plan import Plan
 from distill.progress import Progress
 from distill.results import evaluated
@@ -214,7 +214,7 @@ def _without(options: dict[str, Any], names: set[str]) -> dict[str, Any]:
 
 def _is_ours(entry: Path) -> bool:
     if entry.name == SELECT:  # the candidates of a selection that was broken off
-        return any((entry / first).is_dir() for first in ("1", "fold-1/1"))
+        return has_candidates(entry.parent)
     return entry.name in (LOCK, FAILED) or (entry.name.startswith(".run.json.") and entry.suffix == ".partial")
 
 

@@ -175,3 +175,73 @@ def test_other_data_are_rows_of_their_own(runs, tmp_path):
     names = [row.name for row in fold_rows(read_records([runs / "a0.1", tmp_path]))]
     assert names[:2] == ["teacher wrn10-1:gasf, on made", "teacher wrn10-1:signal, on made"]
     assert "wrn10-1 distilled, alpha 0.1, on made" in names
+
+
+def test_students_of_shared_teachers_are_others(tmp_path):
+    make_run(tmp_path / "one", shared_teachers=True)
+    make_run(tmp_path / "two")
+    rows = fold_rows(read_records([tmp_path]))
+    assert [row.name for row in rows[3:]] == [
+        "wrn10-1 distilled, shared-teachers true",
+        "wrn10-1 distilled, shared-teachers false",
+    ]
+    assert [sorted(row.seeds) for row in rows] == [[0, 1, 2]] * 5
+
+
+def test_the_default_alpha_is_a_value_like_others(tmp_path):
+    for folder, options in (("one", {}), ("two", {"alpha": 0.3, "seeds": (3,)}), ("three", {"alpha": 0.6})):
+        make_run(tmp_path / folder, **options)
+    rows = fold_rows(read_records([tmp_path / name for name in ("one", "two", "three")]))
+    assert [row.name for row in rows[3:]] == ["wrn10-1 distilled, alpha 0.3", "wrn10-1 distilled, alpha 0.6"]
+    assert sorted(rows[3].seeds) == [0, 1, 2, 3]
+
+
+def test_other_windows_are_found_beside_runs_that_stop_early(runs, tmp_path, says):
+    values = made_windows().values + 1
+    made = make_run(tmp_path / "b", replace(made_windows(), values=values), patience=3)
+    refused(says, runs / "a0.1", made, "windows")
+
+
+def test_a_run_that_has_not_chosen_yet_is_not_skipped(copied, says):
+    begun = copied / "later"
+    shutil.copytree(copied / "a0.1", begun / "select" / "1")
+    for given in (copied, begun):
+        with says(
+            f"'{begun}' is a run that has not chosen its values yet; 0 of 12 trainings of its candidates are done: finish it "
+            "first, or name the others one by one"
+        ):
+            read_records([given])
+
+
+def test_what_is_no_training_or_result_is_a_sentence(copied, says):
+    folder = copied / "a0.1"
+    path = folder / json.loads((folder / "run.json").read_text())["trainings"][0] / "training.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    with says(f"'{path}' describes no training of this version: remove its folder and train it anew"):
+        _ = read_records([folder])[0].trainings
+    (folder / "result.json").write_text("")
+    with says(
+        f"'{folder / 'result.json'}' is damaged (Expecting value: line 1 column 1 (char 0)): remove it and do the same run "
+        "again, which only evaluates what is trained"
+    ):
+        read_records([folder])
+
+
+@pytest.mark.parametrize("key", ["split", "environment", "data", "chosen"])
+def test_a_run_that_lacks_what_is_looked_for_is_a_sentence(copied, says, key):
+    path = copied / "a0.1" / "run.json"
+    about = json.loads(path.read_text())
+    path.write_text(json.dumps(about | {key: "x"}))
+    with says(f"'{path}' describes no run of this version: do the run anew"):
+        read_records([copied])
+
+
+def test_a_run_that_has_not_begun_is_about_the_data_of_the_others(runs):
+    """A grid names its data by their path, a run that has begun by the name of the windows."""
+    done, other = read_records([runs / "a0.1", runs / "a0.5"])
+    waiting = replace(other, about={}, result=None, run=replace(other.run, data="folder/made.csv"))
+    rows = fold_rows([done, waiting])
+    assert [row.name for row in rows[3:]] == ["wrn10-1 distilled, alpha 0.1", "wrn10-1 distilled, alpha 0.5"]
+    assert {row.data for row in rows} == {"made"}
+    assert [sorted(row.missing) for row in rows] == [[], [], [], [], [0, 1, 2]]
