@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from distill.notes import METRICS, notes_on
+from distill.notes import DATA_SETS, METRICS, SUBJECTS, notes_on
 from distill.ranks import Ranking, rank_models
 from distill.records import Record
 from distill.rows import Row, basis_of, fold_rows
@@ -66,8 +66,8 @@ def compare_runs(records: Sequence[Record], metric: str = "accuracy", baseline: 
         Its frame has the columns `name`, `role`, `network`, `view`, `data`, one for each option in which rows differ, `optimistic` (an epoch was chosen on the
         evaluation part), `weight` (of a teacher), `parameters`, `macs`, `bytes`, `mean`, `sd`, `ci95`, `n`, `seeds` (seed
         to value), `missing` (seed to why), each metric (mean over seeds), `agreement` (teacher to share of windows),
-        `baseline`, `difference`, `difference_sd`, `difference_ci95`, `pairs`, `detectable` (the smallest true difference
-        that so many pairs see with 80 % power), and, across subjects or data sets, `higher`, `lower`, `p` and `p_holm` of
+        `baseline`, `difference`, `difference_sd`, `difference_ci95`, `pairs` (seeds; of an accuracy over folds, folds),
+        `detectable` (the smallest true difference that so many pairs see with 80 % power), and, across subjects or data sets, `higher`, `lower`, `p` and `p_holm` of
         the signed-rank test. Shares are in percent, differences in points.
 
     Raises
@@ -78,24 +78,33 @@ def compare_runs(records: Sequence[Record], metric: str = "accuracy", baseline: 
     if metric not in METRICS:
         raise unknown("metric", metric, METRICS)
     rows = fold_rows(records)
+    if any(row.seeds for row in rows) and all(math.isnan(v) for row in rows for v in row.values(metric).values()):
+        raise UserError(f"metric {metric} is not known of these runs, as their subjects are unknown: choose another")
     chosen = _chosen(rows, baseline) if baseline else None
     scores, unit = score_matrix(rows, metric)
     made = [_described(row, metric) for row in rows]
+    tests: dict[tuple[str, str], float] = {}
+    asked = []
     for row, about in zip(rows, made, strict=True):
         other = _baseline_of(row, rows) if chosen is None else chosen if row is not chosen else None
         about["baseline"] = "" if other is None else other.name
         about |= _difference(row, other, metric)
-        about |= _signs(row, other, scores)
+        about |= _signs(row, other, scores if unit == DATA_SETS else None)
+        # Across data sets the rows of a method on each of them ask the same, which is one test.
+        name = "method" if unit == DATA_SETS else "name"
+        asked.append((getattr(row, name), "" if other is None else getattr(other, name)))
+        tests.setdefault(asked[-1], about["p"])
     frame = pd.DataFrame(made)
-    frame["p_holm"] = holm(frame["p"].to_numpy(dtype=float))
+    adjusted = dict(zip(tests, holm(list(tests.values())).tolist(), strict=True))
+    frame["p_holm"] = [adjusted[test] for test in asked]
     ranking = None
     if scores is not None and scores.shape[1] > 1 and len(scores) >= MIN_DIFFERENCES:
-        ranking = rank_models(scores, unit, lower_is_better=metric == "ece")
+        ranking = rank_models(scores, unit, lower_is_better=metric == "ece" and unit == DATA_SETS)
     return Comparison(
         rows=rows,
         frame=frame,
         metric=metric,
-        notes=tuple(notes_on(rows, frame, metric, unit)),
+        notes=tuple(notes_on(rows, frame, metric, unit, sum(not math.isnan(p) for p in tests.values()))),
         ranking=ranking,
     )
 
@@ -112,8 +121,9 @@ def score_matrix(rows: Sequence[Row], metric: str = "accuracy") -> tuple[pd.Data
     Returns
     -------
     scores : DataFrame or None
-        In percent, means over seeds: a row per data set or subject, a column per method. None where rows have neither in
-        common, or subjects are not known.
+        In percent, means over seeds: a row per data set or subject, a column per method. By subject the seeds are those
+        that all models have, but for teachers that were trained once and shared. None where rows have neither in common, or
+        subjects are not known.
     unit : str
         "data sets" or "subjects".
     """
@@ -126,18 +136,23 @@ def score_matrix(rows: Sequence[Row], metric: str = "accuracy") -> tuple[pd.Data
         whole = by_data.pivot(index="data", columns="method", values="value").dropna(axis="columns")
         whole = whole[[method for method in dict.fromkeys(by_data["method"]) if method in whole]]
         if whole.shape[1] > 1:
-            return whole, "data sets"
-    if len({basis_of(row) for row in rows}) != 1 or any(not _by_subject(row, row.seeds) for row in rows):
-        return None, "subjects"
-    common = set.intersection(*({*row.seeds} for row in rows))
-    if not common:
-        return None, "subjects"
-    return pd.DataFrame({row.method: _by_subject(row, common) for row in rows}), "subjects"
+            return whole, DATA_SETS
+    return _by_subject(rows), SUBJECTS
 
 
-def _by_subject(row: Row, seeds: Any) -> dict[str, float]:
-    each = [row.seeds[seed]["accuracy_by_subject"] for seed in seeds]
-    return {who: 100 * float(np.mean([one[who] for one in each])) for who in each[0]} if each else {}
+def _by_subject(rows: Sequence[Row]) -> pd.DataFrame | None:
+    """Return the accuracies of rows by subject, means over the seeds that they have in common."""
+    if len({basis_of(row) for row in rows}) != 1:
+        return None
+    seeds = [{*row.seeds} for row in rows if not row.is_shared]
+    common = set.intersection(*seeds) if seeds else set()
+    columns = {}
+    for row in rows:
+        each = [row.seeds[seed]["accuracy_by_subject"] for seed in (row.seeds if row.is_shared else common)]
+        if not each or not each[0]:
+            return None
+        columns[row.method] = {who: 100 * float(np.mean([one[who] for one in each])) for who in each[0]}
+    return pd.DataFrame(columns)
 
 
 def _mean(values: Mapping[int, float]) -> float:
@@ -186,16 +201,21 @@ def _described(row: Row, metric: str) -> dict[str, Any]:
 
 
 def _difference(row: Row, other: Row | None, metric: str) -> dict[str, Any]:
-    """Return a row minus its baseline, paired by seed, and by fold where there are several."""
+    """Return a row minus its baseline, paired by seed; where there are several folds, fold by fold.
+
+    What several seeds differ by in one fold is about the same windows: their mean counts as one pair, since otherwise
+    seeds that agree would make the interval as narrow as one likes, without another person having been seen.
+    """
     nothing = {"difference": float("nan"), "difference_sd": float("nan"), "difference_ci95": float("nan")}
     if other is None or basis_of(row) != basis_of(other):
         return nothing | {"pairs": 0, "detectable": float("nan")}
     seeds = sorted(set(row.seeds) & set(other.seeds))
     ratio = 0.0
     if row.options["folds"] and metric == "accuracy":
-        keys = [(seed, fold) for seed in seeds for fold in row.seeds[seed]["accuracy_by_fold"]]
+        folds = row.seeds[seeds[0]]["accuracy_by_fold"] if seeds else ()
         mine, theirs = (
-            [100 * one.seeds[seed]["accuracy_by_fold"][fold] for seed, fold in keys] for one in (row, other)
+            [100 * float(np.mean([one.seeds[seed]["accuracy_by_fold"][fold] for seed in seeds])) for fold in folds]
+            for one in (row, other)
         )
         ratio = _test_to_train(row.sources[seeds[0]]) if seeds else 0.0
     else:
@@ -206,7 +226,8 @@ def _difference(row: Row, other: Row | None, metric: str) -> dict[str, Any]:
         "difference_sd": found["sd"],
         "difference_ci95": found["ci95"],
         "pairs": len(mine),
-        "detectable": detectable(found["sd"], len(mine), paired=True, test_to_train=ratio),
+        # Differences that are all the same say nothing of how much others would vary.
+        "detectable": detectable(found["sd"] or math.nan, len(mine), paired=True, test_to_train=ratio),
     }
 
 
@@ -217,10 +238,13 @@ def _test_to_train(record: Record) -> float:
 
 
 def _signs(row: Row, other: Row | None, scores: pd.DataFrame | None) -> dict[str, Any]:
-    """Return the signed-rank test of a row against its baseline across subjects or data sets."""
+    """Return the signed-rank test of a row against its baseline across the data sets of `scores`, or across subjects."""
     found: SignedRank | None = None
-    if other is not None and scores is not None and {row.method, other.method} <= set(scores) and row is not other:
-        found = signed_rank(scores[row.method].to_numpy(), scores[other.method].to_numpy())
+    if other is not None and row.method != other.method:
+        if scores is None and row.seeds and other.seeds:
+            scores = _by_subject([row, other])
+        if scores is not None and {row.method, other.method} <= set(scores):
+            found = signed_rank(scores[row.method].to_numpy(), scores[other.method].to_numpy())
     if found is None:
         return {"higher": None, "lower": None, "p": float("nan")}
     return {"higher": found.higher, "lower": found.lower, "p": found.p}

@@ -19,12 +19,14 @@ METRICS = {
     "ece": "ECE",
 }
 """Metrics of a model on the evaluation part, and what they are called in a table; all in percent there."""
+SUBJECTS, DATA_SETS = "subjects", "data sets"
+"""What signed-rank tests are across."""
 
 NAMED = 4
 """Rows that lack the same and are named."""
 
 
-def notes_on(rows: Sequence[Row], frame: pd.DataFrame, metric: str, unit: str) -> Iterator[str]:
+def notes_on(rows: Sequence[Row], frame: pd.DataFrame, metric: str, unit: str, tests: int) -> Iterator[str]:
     """Say what the numbers of a comparison are, how far they carry, and what is missing.
 
     Parameters
@@ -35,7 +37,9 @@ def notes_on(rows: Sequence[Row], frame: pd.DataFrame, metric: str, unit: str) -
     metric : str
         Of `METRICS`.
     unit : str
-        What signed-rank tests are across: "subjects" or "data sets".
+        What signed-rank tests are across: `SUBJECTS` or `DATA_SETS`.
+    tests : int
+        How many of them there are.
     """
     done = [record for row in rows for record in row.sources.values()]
     part, name = rows[0].options["evaluate"], METRICS[metric]
@@ -55,17 +59,13 @@ def notes_on(rows: Sequence[Row], frame: pd.DataFrame, metric: str, unit: str) -
     if teachers:
         yield f"Agreement: windows of which a model says what its teachers say ({'; '.join(teachers)})."
     yield from _on_differences(rows, frame, metric)
-    tests = int(frame["p"].notna().sum())
     if tests:
-        text = f"p: Wilcoxon signed-rank test of the accuracy across {unit}, adjusted for {tests} tests by Holm"
-        differ = int((frame["higher"] + frame["lower"]).max())
-        yield (
-            f"{text}."
-            if differ >= fewest(tests)
-            else (
-                f"{text}; none can be below 0.05, since so many tests need {fewest(tests)} {unit}: choose fewer rows."
-            )
-        )
+        adjusted = f", adjusted for {tests} tests by Holm" if tests > 1 else ""
+        what = METRICS["accuracy" if unit == SUBJECTS else metric]
+        text = f"p: Wilcoxon signed-rank test of the {what} across {unit}{adjusted}"
+        if int((frame["higher"] + frame["lower"]).max()) < fewest(tests):
+            text += f"; none can be below 0.05, since so many tests need {fewest(tests)} {unit}: choose fewer rows"
+        yield f"{text}."
     elif frame["higher"].notna().any():
         yield f"A Wilcoxon signed-rank test across {unit} needs {MIN_DIFFERENCES} of them that differ: p is not given."
     yield from _on_missing(rows)
@@ -82,7 +82,10 @@ def _on_differences(rows: Sequence[Row], frame: pd.DataFrame, metric: str) -> It
         return
     by = "seed"
     if metric == "accuracy" and any(row.options["folds"] for row in rows):
-        by += " and fold, each fold alike; the interval allows for the windows that folds share (Nadeau and Bengio)"
+        by += (
+            " and fold, each fold alike and once, as the mean over its seeds; the interval allows for the windows that folds "
+            "share (Nadeau and Bengio)"
+        )
     names = compared["baseline"].unique()
     baseline = names[0] if len(names) == 1 else "the student from scratch of each (the control, with a warm start)"
     yield f"Differences, in points, are to {baseline}, paired by {by}."

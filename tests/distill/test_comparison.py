@@ -1,12 +1,17 @@
 """Rows compared: numbers against those of the predictions themselves, and what the notes say."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
 from distill.comparison import compare_runs, score_matrix
+from distill.layout import read_result, write_result
 from distill.records import read_records
+from distill.rows import fold_rows
 from distill.statistics import detectable
 from tests.distill.made_runs import made_windows, make_run
 
@@ -100,17 +105,20 @@ def test_folds_are_paired_too_and_their_interval_is_wider(tmp_path):
     folder = make_run(tmp_path / "one", folds="loso", seeds=(0, 1))
     row = compare_runs(read_records([folder])).frame.iloc[3]
     seen = pd.read_csv(folder / "predictions.csv", dtype=str)
-    differences = []
-    for seed in (0, 1):
-        of = [seen[f"{role} wrn10-1:signal seed {seed}"] == seen["label"] for role in ("student", "scratch")]
-        differences += (100 * (of[0].astype(float) - of[1]).groupby(seen["fold"]).mean()).tolist()
-    assert row["pairs"] == len(differences) == 16
+    right = {
+        role: sum((seen[f"{role} wrn10-1:signal seed {seed}"] == seen["label"]).astype(float) for seed in (0, 1)) / 2
+        for role in ("student", "scratch")
+    }
+    differences = (100 * (right["student"] - right["scratch"])).groupby(seen["fold"]).mean()
+    assert row["pairs"] == len(differences) == 8
     assert row["difference"] == pytest.approx(np.mean(differences))
-    variance = np.var(differences, ddof=1) * (1 / 16 + 1 / 7)
-    assert row["difference_ci95"] == pytest.approx(stats.t.ppf(0.975, 15) * variance**0.5)
+    variance = np.var(differences, ddof=1) * (1 / 8 + 1 / 7)
+    assert row["difference_ci95"] == pytest.approx(stats.t.ppf(0.975, 7) * variance**0.5)
     notes = compare_runs(read_records([folder])).notes
     assert any(
-        "paired by seed and fold, each fold alike; the interval allows for the windows" in note for note in notes
+        "paired by seed and fold, each fold alike and once, as the mean over its seeds; the interval allows for the windows"
+        in note
+        for note in notes
     )
 
 
@@ -130,6 +138,8 @@ def test_data_sets_are_what_is_ranked_where_there_are_six(tmp_path):
     student = made.frame[made.frame["role"] == "student"]
     assert student["higher"].tolist() == [(scores.iloc[:, 3] > scores.iloc[:, 2]).sum()] * 6
     assert student["n"].tolist() == [1] * 6
+    assert student["p_holm"].tolist() == student["p"].tolist()  # the same test six times is one
+    assert any(note.endswith("signed-rank test of the accuracy across data sets.") for note in made.notes)
     assert student["sd"].isna().all()
 
 
@@ -164,3 +174,68 @@ def test_notes_say_what_is_missing_and_optimistic(tmp_path):
         "Missing: seed 1 of wrn10-1 distilled, alpha 0.9: no run has this seed.",
     ]
     assert "With n = 2 nothing can be said of how small a difference would be seen." in notes
+
+
+def test_seeds_that_agree_make_no_interval_of_folds_narrower(tmp_path):
+    """The people are as many with ten seeds as with one."""
+    for folder, seeds in (("one", (0,)), ("two", (0, 1, 2, 3))):
+        path = make_run(tmp_path / folder, folds="4", seeds=seeds)
+        content = read_result(path)
+        for model in content["models"]:
+            for scores in model["seeds"].values():
+                scores["accuracy_by_fold"] = model["seeds"]["0"]["accuracy_by_fold"]
+        write_result(path, content)
+    first, second = (compare_runs(read_records([tmp_path / name])).frame.iloc[3] for name in ("one", "two"))
+    for name in ("difference", "difference_sd", "difference_ci95", "pairs", "detectable"):
+        assert first[name] == pytest.approx(second[name], nan_ok=True)
+    assert np.isfinite(first["difference_ci95"])
+
+
+def test_subjects_are_ranked_by_accuracy_whatever_the_metric(runs, made):
+    ranking = compare_runs(read_records([runs]), "ece").ranking
+    assert ranking.models == made.ranking.models
+    np.testing.assert_array_equal(ranking.ranks, made.ranking.ranks)
+
+
+def test_subjects_are_tested_with_every_seed_though_teachers_have_one(tmp_path):
+    rows = fold_rows(read_records([make_run(tmp_path / "one", shared_teachers=True)]))
+    scores, _ = score_matrix(rows)
+    for row in rows:
+        by = [scores_of["accuracy_by_subject"]["p2"] for scores_of in row.seeds.values()]
+        assert scores.loc["p2", row.method] == pytest.approx(100 * np.mean(by))
+    assert [len(row.seeds) for row in rows] == [1, 1, 3, 3]
+
+
+def test_a_student_is_tested_across_its_own_subjects_beside_other_data(runs, made, tmp_path):
+    make_run(tmp_path / "b", made_windows(name="other"))
+    beside = compare_runs(read_records([runs / "a0.1", tmp_path])).frame
+    assert beside["p"].iloc[6] == made.frame["p"].iloc[3]
+    assert beside["higher"].iloc[6] == made.frame["higher"].iloc[3]
+
+
+def test_precisions_are_told_apart(tmp_path):
+    for precision in ("bf16", "fp32"):
+        path = make_run(tmp_path / precision, precision=precision) / "run.json"
+        about = json.loads(path.read_text())
+        about["environment"]["precision"] = precision
+        path.write_text(json.dumps(about))
+    frame = compare_runs(read_records([tmp_path])).frame
+    assert frame["name"].is_unique
+    assert frame["baseline"].tolist()[-2:] == [
+        "wrn10-1 from scratch, precision bf16",
+        "wrn10-1 from scratch, precision fp32",
+    ]
+
+
+def test_a_deviation_of_zero_promises_nothing(tmp_path):
+    made = compare_runs(read_records([make_run(tmp_path / "one", skill={"scratch": 1, "student": 1})]))
+    assert made.frame["difference_sd"].iloc[3] == 0
+    assert np.isnan(made.frame["detectable"].iloc[3])
+    assert "With n = 3 nothing can be said of how small a difference would be seen." in made.notes
+
+
+def test_a_metric_that_is_not_known(tmp_path, says):
+    nobody = replace(made_windows(), subjects=np.full(72, ""), recordings=np.full(72, ""))
+    records = read_records([make_run(tmp_path / "one", nobody)])
+    with says("metric subject_accuracy is not known of these runs, as their subjects are unknown: choose another"):
+        compare_runs(records, "subject_accuracy")
