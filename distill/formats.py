@@ -19,6 +19,7 @@ from distill.notes import METRICS
 from distill.signed_ranks import written_p
 
 MARK = "+-"
+OPTIMISTIC = " (optimistic)"
 
 
 def panels(comparison: Comparison, seeds: bool = False) -> list[tuple[str, pd.DataFrame]]:
@@ -33,7 +34,7 @@ def panels(comparison: Comparison, seeds: bool = False) -> list[tuple[str, pd.Da
     frame, first, others = comparison.frame, [], []
     for row in frame.to_dict("records"):
         compared = row["pairs"] > 0
-        model = row["name"] + (" (optimistic)" if row["optimistic"] else "")
+        model = row["name"] + (OPTIMISTIC if row["optimistic"] else "")
         cells = {
             "model": model,
             METRICS[comparison.metric]: plain(row["mean"], row["sd"]),
@@ -104,7 +105,7 @@ def as_latex(comparison: Comparison, seeds: bool = False) -> str:
         heads = panel.rename(columns={name: _latex(str(name)) for name in panel})
         style = heads.map(_latex).style.hide(axis="index")
         parts.append((f"% {title}\n" if title else "") + style.to_latex(hrules=True, column_format=columns))
-    notes = "".join(f"% {note}\n" for note in (*comparison.notes, *_told(comparison)))
+    notes = "".join(f"% {' '.join(note.split())}\n" for note in (*comparison.notes, *_told(comparison)))
     return "\n".join(parts) + notes
 
 
@@ -112,7 +113,7 @@ def as_csv(comparison: Comparison, seeds: bool = False) -> str:
     """Write every column of a comparison as CSV, one line per row; what holds several values is JSON in its cell."""
     frame = comparison.frame.copy()
     for name in ("seeds", "missing", "agreement"):
-        frame[name] = [json.dumps(value, ensure_ascii=False) for value in frame[name]]
+        frame[name] = [json.dumps(_known(value), ensure_ascii=False) for value in frame[name]]
     return frame.to_csv(index=False, lineterminator="\n")
 
 

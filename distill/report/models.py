@@ -58,6 +58,8 @@ def confusions(study: Study) -> Section:
         counts[name] = sum(confusion_matrix(study.labels, one, labels=codes) for one in said)
     seeds = len(study.record.run.seeds)
     note = f"Summed over {seeds} seeds, so each window counts {seeds} times." if seeds > 1 else "Of one seed."
+    if seeds > 1 and study.record.run.shared_teachers:
+        note += " The teachers are of one seed, so there each window counts once."
     return Section(
         title="Confusion matrices", parts=(Confusions(counts=counts, class_names=study.classes), Prose(content=note))
     )

@@ -79,7 +79,7 @@ def versions(study: Study) -> Section:
     parts: list[Any] = [
         Facts(items=(("loss of the student", study.record.about["formula"]), *facts)),
         Code(content=command(run), label="Command that does this run"),
-        Code(content=f"distill report {study.folder}", label="Command that makes this page"),
+        Code(content=study.command, label="Command that makes this page"),
     ]
     if environment["code_sha256"] != code_sha256():
         parts.insert(1, Prose(content="The run was made by another version of the code than this page.", notice=True))

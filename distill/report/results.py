@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from distill.comparison import Comparison
-from distill.formats import MARK, plain
+from distill.formats import MARK, OPTIMISTIC, plain
 from distill.gridfile import in_words
 from distill.notes import METRICS
 from distill.options import words_of
@@ -34,22 +34,34 @@ def lead(comparison: Comparison) -> str:
     """Say in a sentence what was found."""
     frame = comparison.frame
     students = frame[(frame["role"] == "student") & (frame["n"] > 0)]
-    name = METRICS[comparison.metric]
+    name, part = METRICS[comparison.metric], comparison.rows[0].options["evaluate"]
     if not len(students):
         return "No student is finished yet."
     if len(students) == 1:
         row = students.iloc[0]
-        text = f"{row['name']}: {name} {_plain(row['mean'], row['sd'])} % over {row['n']} seed{'s' if row['n'] > 1 else ''}"
+        text = f"{row['name']}{OPTIMISTIC if row['optimistic'] else ''}: {name} {_plain(row['mean'], row['sd'])} % on the {part} part"
+        text += f" over {row['n']} seed{'s' if row['n'] > 1 else ''}"
         if row["pairs"]:
             text += f"; minus {row['baseline']}: {_plain(row['difference'], row['difference_sd'], sign=True)} points"
+            between = interval(row["difference"], row["difference_ci95"])
+            text += f", 95 % interval {between}" if between else ", too few pairs for an interval"
         return f"{text}."
     low, high = students["mean"].min(), students["mean"].max()
-    text = f"{len(students)} distilled students with {name} from {low:.2f} to {high:.2f} %"
+    sets, optimistic = students["data"].nunique(), int(students["optimistic"].sum())
+    text = f"{len(students)} distilled students{f' on {sets} data sets' if sets > 1 else ''}"
+    text += f", {optimistic} of them optimistic," if optimistic else ""
+    text += f" with {name} from {low:.2f} to {high:.2f} % on the {part} part"
     compared = students[students["pairs"] > 0]
-    if len(compared):
-        above = int((compared["difference"] - compared["difference_ci95"] > 0).sum())
-        below = int((compared["difference"] + compared["difference_ci95"] < 0).sum())
-        text += f"; against the baseline {above} lie above and {below} below by more than their 95 % interval, not adjusted for their number"
+    able = compared[compared["difference_ci95"].notna()]
+    if len(able):
+        above = int((able["difference"] - able["difference_ci95"] > 0).sum())
+        below = int((able["difference"] + able["difference_ci95"] < 0).sum())
+        text += (
+            f"; of {len(able)} differences to the baseline with a 95 % interval, {above} lie above 0 and {below} below with all "
+            "of it, not adjusted for their number"
+        )
+    elif len(compared):
+        text += "; too few pairs for an interval of the differences to the baseline"
     return f"{text}."
 
 
@@ -64,7 +76,7 @@ def results(study: Study) -> Section:
         agreement = list(row["agreement"].values())
         rows.append(
             (
-                row["name"] + (" (optimistic)" if row["optimistic"] else ""),
+                row["name"] + (OPTIMISTIC if row["optimistic"] else ""),
                 Cell(shown=_plain(row["mean"], row["sd"]), value=row["mean"]),
                 Cell(shown=n, value=row["n"]),
                 Cell(shown=_plain(row["difference"], row["difference_sd"], sign=True), value=row["difference"]),
@@ -105,11 +117,15 @@ def sweeps(study: Study) -> Section | None:
 def _sweep(study: Study, option: str) -> Chart | None:
     comparison = study.comparison
     found = []
+    students = comparison.frame[comparison.frame["role"] == "student"]
+    several = students[["network", "data"]].nunique() > 1
     for row, about in zip(comparison.rows, comparison.frame.to_dict("records"), strict=True):
         value = row.differing.get(option)
         if row.role == "student" and row.seeds and isinstance(value, int | float):
             others = {name: other for name, other in row.differing.items() if name != option}
-            curve = in_words(others) or "distilled"
+            words = [row.network] if several["network"] else []
+            words += [in_words(others)] + ([f"on {row.data}"] if several["data"] else [])
+            curve = ", ".join(filter(None, words)) or "distilled"
             found.append(
                 {"curve": curve, "value": value, "mean": about["mean"], "ci95": about["ci95"], "of": about["baseline"]}
             )

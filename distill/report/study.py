@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from contextlib import chdir, nullcontext
 from dataclasses import dataclass
@@ -28,8 +29,8 @@ class Study:
 
     Parameters
     ----------
-    folder : Path
-        That was asked for.
+    command : str
+        Command line that makes the report.
     comparison : Comparison
         Of all runs in it.
     record : Record
@@ -38,15 +39,18 @@ class Study:
         Whether it is shown because it is the first of several.
     windows : Windows or None
         Those of the run, None where they could not be had.
+    plan : Plan or None
+        The run in detail bound to its windows; None where these could not be had.
     why_not : str
         Why there are no windows, a sentence.
     """
 
-    folder: Path
+    command: str
     comparison: Comparison
     record: Record
     why_first: bool
     windows: Windows | None
+    plan: Plan | None
     why_not: str
 
     @cached_property
@@ -77,13 +81,6 @@ class Study:
         """Return the codes of classes given by name."""
         known = {name: code for code, name in enumerate(self.classes)}
         return np.array([known[name] for name in names], dtype=np.int64)
-
-    @cached_property
-    def plan(self) -> Plan | None:
-        """The run in detail bound to its windows; None where these could not be had."""
-        if self.windows is None:
-            return None
-        return Plan(self.record.run, self.windows, self.record.folder, chosen=self.record.about["chosen"])
 
     @cached_property
     def positions(self) -> np.ndarray:
@@ -126,13 +123,16 @@ def study_of(
             f"no run of {' '.join(map(repr, map(str, folders)))} is finished ({records[0].shortfall}): finish one first"
         )
     record = _detail(done, detail)
-    found, why_not = _windows_of(record, windows)
+    plan, why_not = _plan_of(record, windows)
+    options = {"metric": metric if metric != "accuracy" else "", "baseline": baseline, "detail": detail}
+    given = [word for name, value in options.items() if value for word in (f"--{name}", value)]
     return Study(
-        folder=Path(folders[0]),
+        command=shlex.join(["distill", "report", *map(str, folders), *given]),
         comparison=comparison,
         record=record,
         why_first=not detail and len(done) > 1,
-        windows=found,
+        windows=None if plan is None else plan.windows,
+        plan=plan,
         why_not=why_not,
     )
 
@@ -148,16 +148,19 @@ def _detail(done: Sequence[Record], detail: str) -> Record:
     raise UserError(f"detail '{detail}' {which}: choose one of {names}")
 
 
-def _windows_of(record: Record, windows: Windows | None) -> tuple[Windows | None, str]:
-    """Load the windows of a run, and see that they are those that it was done on."""
+def _plan_of(record: Record, windows: Windows | None) -> tuple[Plan | None, str]:
+    """Load the windows of a run, see that they are those that it was done on, and bind the run to them."""
     try:
         with _home(record):
             found = load(record.run.data if windows is None else windows, record.run.read)
-    except (UserError, OSError) as error:
+            if found.fingerprint() != record.windows_sha256:
+                return (
+                    None,
+                    f"The data '{record.run.data}' now give other windows than those of this run, so none are drawn.",
+                )
+            return Plan(record.run, found, record.folder, chosen=record.about["chosen"]), ""
+    except (UserError, OSError) as error:  # of the data, or of an earlier run that teachers come from
         return None, f"The windows could not be read again, so none are drawn: {error}."
-    if found.fingerprint() != record.about["data"]["windows_sha256"]:
-        return None, f"The data '{record.run.data}' now give other windows than those of this run, so none are drawn."
-    return found, ""
 
 
 def _home(record: Record) -> chdir[Path] | nullcontext[None]:

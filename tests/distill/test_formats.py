@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -113,3 +114,10 @@ def test_mistakes_are_one_sentence(folder, tmp_path, capsys):
     make_run(tmp_path / "few", folds="2", evaluate="validation")
     error = fails(str(tmp_path / "few"), "--diagram", str(tmp_path / "d.png"))
     assert "it takes two models or more on the same 6 subjects or data sets" in error
+
+
+def test_notes_and_values_that_would_break_a_format(made):
+    seeds = [{0: float("nan")}] * len(made.frame)
+    odd = replace(made, frame=made.frame.assign(seeds=seeds), notes=("of folder\n\\end{document}",))
+    assert as_latex(odd).splitlines().count(r"% of folder \end{document}") == 1
+    assert json.loads(pd.read_csv(io.StringIO(as_csv(odd)))["seeds"].iloc[0]) == {"0": None}

@@ -10,7 +10,9 @@ import torch
 
 import distill
 from distill.cli import main
+from distill.comparison import compare_runs
 from distill.losses.similarity import sp
+from distill.records import read_records
 from distill.report import models, origin, results, sights
 from distill.report.networks import latencies, network_of, networks_of, similarities
 from distill.report.report import report
@@ -228,3 +230,71 @@ def test_the_command_writes_the_page(runs, tmp_path, capsys):
         main(["report", str(runs), "--out", "page.pdf"])
     assert caught.value.code == 2
     assert "the name of the page must end in .html" in capsys.readouterr().err
+
+
+def test_the_lead_says_what_part_how_sure_and_how_honest(tmp_path):
+    path = make_run(tmp_path / "one", protocol="lab", evaluate="validation", skill={"scratch": 0.1, "student": 1})
+    comparison = compare_runs(read_records([path]))
+    row = comparison.frame.iloc[3]
+    low, high = (row["difference"] + sign * row["difference_ci95"] for sign in (-1, 1))
+    said = results.lead(comparison)
+    assert said.startswith(
+        "wrn10-1 distilled (optimistic): accuracy 100.00 ± 0.00 % on the validation part over 3 seeds;"
+    )
+    assert said.endswith(f" points, 95 % interval {low:+.2f} to {high:+.2f}.")
+
+
+def test_the_lead_counts_only_differences_with_an_interval(tmp_path):
+    make_run(tmp_path / "a", alpha=0.1, seeds=(0, 1))
+    make_run(tmp_path / "b", alpha=0.9, seeds=(0, 1))
+    said = results.lead(compare_runs(read_records([tmp_path])))
+    assert said.endswith("on the test part; too few pairs for an interval of the differences to the baseline.")
+    make_run(tmp_path / "c", alpha=0.9, seeds=(0, 1, 2), skill={"scratch": 0.1, "student": 1})
+    said = results.lead(compare_runs(read_records([tmp_path / "c", make_run(tmp_path / "d", alpha=0.5)])))
+    assert "; of 2 differences to the baseline with a 95 % interval, " in said
+
+
+def test_a_sweep_joins_no_points_of_other_data_or_networks(tmp_path, monkeypatch):
+    for alpha in (0.1, 0.5):
+        make_run(tmp_path / f"x{alpha}", made_windows(name="x"), alpha=alpha, seeds=(0,))
+        make_run(tmp_path / f"y{alpha}", made_windows(name="y"), alpha=alpha, seeds=(0,))
+        make_run(tmp_path / f"w{alpha}", made_windows(name="x"), alpha=alpha, seeds=(0,), student="wrn16-1")
+    drawn = []
+    monkeypatch.setattr(results, "sweep_curves", lambda found, **_: drawn.append(found))
+    results.sweeps(study_of([tmp_path]))
+    assert drawn[0].groupby("curve")["value"].apply(sorted).to_dict() == {
+        f"{network}, on {data}": [0.1, 0.5] for network, data in (("wrn10-1", "x"), ("wrn10-1", "y"), ("wrn16-1", "x"))
+    }
+
+
+def test_the_command_makes_the_same_page(runs, windows):
+    given = [runs / "a0.2", runs / "a0.8"]
+    study = study_of(given, "macro_f1", baseline="wrn10-1 from scratch", detail="0.8", windows=windows)
+    assert study.command == (
+        f"distill report {given[0]} {given[1]} --metric macro_f1 --baseline 'wrn10-1 from scratch' --detail 0.8"
+    )
+    assert study.command in [getattr(part, "content", "") for part in origin.versions(study).parts]
+
+
+def test_teachers_that_moved_away_leave_all_else(copied, windows):
+    distilled = replace(distill.Run(**QUICK), teacher=(f"wrn10-1:gasf@{copied}",))
+    folder = copied.parent / "after"
+    distill.run(distilled, windows=windows, folder=folder)
+    copied.rename(copied.parent / "moved")
+    study = study_of([folder], windows=windows)
+    assert study.why_not.startswith("The windows could not be read again, so none are drawn: teacher wrn10-1:gasf of")
+    assert "Reliability" in [section.title for section in report(study).sections]
+
+
+def test_shared_teachers_are_counted_once(tmp_path, windows):
+    section = models.confusions(study_of([make_run(tmp_path / "run", windows, shared_teachers=True)]))
+    counts, note = section.parts
+    assert {name: made.sum() for name, made in counts.counts.items()} == {
+        "teacher wrn10-1:gasf": 54,
+        "teacher wrn10-1:signal": 54,
+        "from scratch": 162,
+        "distilled": 162,
+    }
+    assert note.content.endswith(
+        "each window counts 3 times. The teachers are of one seed, so there each window counts once."
+    )
