@@ -72,6 +72,9 @@ def notes_on(rows: Sequence[Row], frame: pd.DataFrame, metric: str, unit: str, t
     versions = {record.about["environment"]["code_sha256"] for record in done}
     if len(versions) > 1:
         yield f"The runs were made by {len(versions)} versions of the code."
+    for data, absent in dict.fromkeys(_absent(record) for record in done):
+        if absent:
+            yield f"No window of the {part} part of {data} is of class {absent}: nothing is said about it."
     if any(record.about["split"]["subjects_in_both"] == "unknown" for record in done):
         yield "Subjects are unknown: the same person may be in both parts."
 
@@ -83,8 +86,8 @@ def _on_differences(rows: Sequence[Row], frame: pd.DataFrame, metric: str) -> It
     by = "seed"
     if metric == "accuracy" and any(row.options["folds"] for row in rows):
         by += (
-            " and fold, each fold alike and once, as the mean over its seeds; the interval allows for the windows that folds "
-            "share (Nadeau and Bengio)"
+            " and fold, each fold alike and once, as the mean over its seeds; their +- is over folds, and the interval allows "
+            "for the windows that folds share (Nadeau and Bengio)"
         )
     names = compared["baseline"].unique()
     baseline = names[0] if len(names) == 1 else "the student from scratch of each (the control, with a warm start)"
@@ -116,6 +119,12 @@ def _about(record: Record, part: str) -> str:
     assert record.result is not None  # it is the source of a row
     people = f" of {record.result['subjects']} subjects" if record.result["subjects"] else ""
     return f"{record.result['data']} ({record.result['windows'][part]:,} windows{people})"
+
+
+def _absent(record: Record) -> tuple[str, str]:
+    """Return the data of a run and the classes that no window evaluated is of, in words."""
+    assert record.result is not None  # it is the source of a row
+    return record.result["data"], ", ".join(record.result["split"]["absent_classes"])
 
 
 def _span(values: pd.Series, form: str) -> str:

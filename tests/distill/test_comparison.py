@@ -116,7 +116,7 @@ def test_folds_are_paired_too_and_their_interval_is_wider(tmp_path):
     assert row["difference_ci95"] == pytest.approx(stats.t.ppf(0.975, 7) * variance**0.5)
     notes = compare_runs(read_records([folder])).notes
     assert any(
-        "paired by seed and fold, each fold alike and once, as the mean over its seeds; the interval allows for the windows"
+        "paired by seed and fold, each fold alike and once, as the mean over its seeds; their +- is over folds, and the interval "
         in note
         for note in notes
     )
@@ -239,3 +239,11 @@ def test_a_metric_that_is_not_known(tmp_path, says):
     records = read_records([make_run(tmp_path / "one", nobody)])
     with says("metric subject_accuracy is not known of these runs, as their subjects are unknown: choose another"):
         compare_runs(records, "subject_accuracy")
+
+
+def test_a_class_that_is_not_evaluated_is_named(runs, made, tmp_path):
+    place = np.arange(72)
+    labels = np.where((place >= 18) & (place % 3 == 2), 0, place % 3)
+    notes = compare_runs(read_records([make_run(tmp_path / "one", made_windows(labels=labels))])).notes
+    assert "No window of the test part of made is of class walk: nothing is said about it." in notes
+    assert not any("nothing is said about it" in note for note in made.notes)
