@@ -38,10 +38,10 @@ def panels(comparison: Comparison, seeds: bool = False) -> list[tuple[str, pd.Da
         cells = {
             "model": model,
             METRICS[comparison.metric]: plain(row["mean"], row["sd"]),
-            "95 % interval": _interval(row["mean"], row["ci95"]),
+            "95 % interval": interval(row["mean"], row["ci95"]),
             "n": str(row["n"]) + (f" of {row['n'] + len(row['missing'])}" if row["missing"] else ""),
             "difference": plain(row["difference"], row["difference_sd"], sign=True) if compared else "",
-            "its 95 % interval": _interval(row["difference"], row["difference_ci95"], sign=True),
+            "its 95 % interval": interval(row["difference"], row["difference_ci95"], sign=True),
             "p (Holm)": ""
             if math.isnan(row["p_holm"])
             else written_p(row["p_holm"]).removeprefix("p ").removeprefix("= "),
@@ -161,7 +161,8 @@ def plain(mean: float, sd: float, sign: bool = False) -> str:
     return text if math.isnan(sd) or not text else f"{text} {MARK} {sd:.2f}"
 
 
-def _interval(mean: float, half: float, sign: bool = False) -> str:
+def interval(mean: float, half: float, sign: bool = False) -> str:
+    """Write an interval by its ends; empty where its half-width is NaN."""
     return "" if math.isnan(half) else f"{_number(mean - half, sign)} to {_number(mean + half, sign)}"
 
 

@@ -49,9 +49,19 @@ def has_candidates(folder: Path) -> bool:
     return any((folder / SELECT / first).is_dir() for first in ("1", "fold-1/1"))
 
 
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of a JSON file with its sha256."""
+    return {**content, _SUM: _digest(content)}
+
+
+def is_sealed(content: Mapping[str, Any]) -> bool:
+    """Return whether what was read of a JSON file is what was `sealed`."""
+    return content.get(_SUM) == _digest({name: value for name, value in content.items() if name != _SUM})
+
+
 def write_result(folder: Path, content: Mapping[str, Any]) -> None:
     """Write the result of a run with the sha256 of its content."""
-    atomic.write_json(folder / RESULT, {**content, _SUM: _digest(content)})
+    atomic.write_json(folder / RESULT, sealed(content))
 
 
 def read_result(folder: Path) -> dict[str, Any]:
@@ -70,8 +80,9 @@ def read_result(folder: Path) -> dict[str, Any]:
         raise UserError(f"'{path}' is damaged ({error}): {mend}") from error
     if not isinstance(content, dict) or _SUM not in content:
         raise UserError(f"'{path}' is no result of this version: remove the run directory and do the run anew")
-    if content.pop(_SUM) != _digest(content):
+    if not is_sealed(content):
         raise UserError(f"'{path}' is not as it was written (its sha256 differs): {mend}")
+    del content[_SUM]
     return content
 
 

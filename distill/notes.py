@@ -89,6 +89,8 @@ def _on_differences(rows: Sequence[Row], frame: pd.DataFrame, metric: str) -> It
             " and fold, each fold alike and once, as the mean over its seeds; their +- is over folds, and the interval allows "
             "for the windows that folds share (Nadeau and Bengio)"
         )
+    elif any(row.options["folds"] for row in rows):
+        by += ", over all folds together, so that their intervals are about seeds and not about people"
     names = compared["baseline"].unique()
     baseline = names[0] if len(names) == 1 else "the student from scratch of each (the control, with a warm start)"
     yield f"Differences, in points, are to {baseline}, paired by {by}."

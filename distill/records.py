@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from distill.config import Run
-from distill.layout import GRID, LOGITS, PREDICTIONS, RESULT, described, has_candidates, read_result
+from distill.layout import GRID, LOGITS, PREDICTIONS, RESULT, described, has_candidates, is_sealed, read_result
 from distill.options import run_from
 from distill.sealed import unpack
 from distill.status import RunStatus, status
@@ -212,8 +212,13 @@ def _of_grid(folder: Path) -> Iterator[Record]:
 def _described(path: Path) -> tuple[dict[str, Any], Run]:
     """Return what a `run.json` says, and the run; what others will look for is there."""
     about = atomic.read_json(path)
+    if isinstance(about, dict) and "sha256" in about and not is_sealed(about):
+        raise UserError(
+            f"'{path}' is not as it was written (its sha256 differs): put back what was changed, or do the run anew"
+        )
     try:
         options = dict(about["run"])
+        about["sha256"]
         run = run_from({**options.pop("read"), **options})
         about["data"]["name"], about["data"]["classes"], about["data"]["windows_sha256"], about["trainings"]
         about["split"]["parts"], about["split"]["subjects_in_both"], dict(about["chosen"] or {})

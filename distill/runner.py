@@ -19,7 +19,7 @@ import pandas as pd
 
 from distill.config import Run
 from distill.keeping import Keeping
-from distill.layout import FAILED, LOCK, RESULT, SELECT, has_candidates, read_result, write_result
+from distill.layout import FAILED, LOCK, RESULT, SELECT, has_candidates, read_result, sealed, write_result
 from distill.plan import Plan
 from distill.progress import Progress
 from distill.results import evaluated
@@ -148,7 +148,7 @@ def open_folder(plan: Plan) -> None:
         else:
             left_over.unlink()
     if not (plan.folder / "run.json").exists():
-        atomic.write_json(plan.folder / "run.json", plan.describe())
+        atomic.write_json(plan.folder / "run.json", sealed(plan.describe()))
     report = plan.windows.read_report
     if report is not None and report.faults and not (plan.folder / REPORT).exists():
         report.write(plan.folder / REPORT)

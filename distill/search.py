@@ -24,6 +24,7 @@ from rich.table import Table
 from distill.batching import random_seed
 from distill.config import Run
 from distill.divergence import DivergenceError
+from distill.layout import sealed
 from distill.options import command, words_of
 from distill.plan import Plan
 from distill.progress import Progress
@@ -157,7 +158,7 @@ def _try(candidates: Sequence[Candidate], windows: Windows, folder: Path, progre
     check_folder(plan)
     plan.folder.mkdir(exist_ok=True)
     if not (plan.folder / "run.json").exists():
-        atomic.write_json(plan.folder / "run.json", plan.describe())
+        atomic.write_json(plan.folder / "run.json", sealed(plan.describe()))
     share(candidate, plan.folder, candidates[0], folder / "trial-1")
     try:
         accuracy = float(execute(plan, progress).table()["mean"].iloc[-1])

@@ -158,6 +158,8 @@ def _failure(folder: Path) -> str:
         return str(atomic.read_json(folder / FAILED)["error"])
     except FileNotFoundError:  # or was there until a moment ago
         return ""
+    except (KeyError, TypeError):
+        return f"'{folder / FAILED}' does not say of what"
 
 
 def _epoch(folder: Path) -> int:

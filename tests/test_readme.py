@@ -60,6 +60,53 @@ def test_the_table_of_people_left_out_is_the_committed_result(readme, repository
     ) in readme
 
 
+def test_the_excerpt_of_the_table_of_the_reduced_grid_is_of_the_committed_one(readme, repository):
+    section = readme.partition("## Results")[2].partition("## Can the numbers")[0]
+    rows = [line for line in section.splitlines() if line.startswith("|")]
+    whole = (repository / "experiments" / "results" / "reduced-hapt-table.md").read_text(encoding="utf-8").splitlines()
+    assert len(rows) == 6
+    assert [line for line in rows if line in whole] == rows
+    ours = pd.read_csv(repository / "experiments" / "results" / "reduced-hapt.csv")
+    scratch = ours[ours["role"] == "scratch"].iloc[0]
+    assert (
+        f"| {scratch['mean']:.2f} ± {scratch['sd']:.2f} |" in rows[2]
+    )  # the grid that went through kills says the same
+
+
+def test_the_table_of_audits_is_the_committed_result(readme, repository):
+    section = readme.partition("## Can the numbers be trusted?")[2].partition("\n## ")[0]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("|")
+    ]
+    found = pd.read_csv(repository / "experiments" / "results" / "audits.csv").set_index(["kind", "name", "data"])[
+        "value"
+    ]
+    names = {
+        "people in both parts": ("in both parts", "subjects", "{:.0f}"),
+        "test windows with raw samples of training": (
+            "in both parts",
+            "windows with raw samples of training",
+            "{:,.0f}",
+        ),
+    }
+    checked = 0
+    for title, *cells in rows[2:]:
+        kind, name, form = names.get(title) or _audited(title)
+        for data, cell in zip(("hapt", "hapt-leaky"), cells, strict=True):
+            shown = [form.format(found[each, name, data]) for each in ([kind] if isinstance(kind, str) else kind)]
+            assert cell.replace("**", "").split(" (")[0] == " / ".join(shown), title
+            checked += 1
+    assert checked >= 2 * 8
+
+
+def _audited(title):
+    what, _, name = title.partition(": ")
+    if what == "canary":
+        return ("canary under this split", "canary under a leaky split"), name, "{:.0f}"
+    assert what == "accuracy, people apart / leaky"
+    return ("accuracy with people apart", "accuracy under a leaky split"), name, "{:.1f}"
+
+
 def test_what_is_said_of_the_reduced_grid_is_what_was_counted(repository):
     text = " ".join((repository / "experiments" / "README.md").read_text(encoding="utf-8").split())
     section = text.partition("## The reduced grid on HAPT")[2].partition(" ## ")[0]
@@ -126,6 +173,9 @@ def test_every_option_that_the_readme_names_exists(readme, capsys):
         (distill, "grid"),
         (distill, "status"),
         (distill, "search"),
+        (distill, "table"),
+        (distill, "report"),
+        (distill, "audit"),
         (imaging, "convert"),
         (imaging, "show"),
         (imaging, "info"),

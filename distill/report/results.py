@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from distill.comparison import Comparison
-from distill.formats import MARK, OPTIMISTIC, plain
+from distill.formats import MARK, OPTIMISTIC, interval, plain
 from distill.gridfile import in_words
 from distill.notes import METRICS
 from distill.options import words_of
@@ -43,7 +43,7 @@ def lead(comparison: Comparison) -> str:
         text += f" over {row['n']} seed{'s' if row['n'] > 1 else ''}"
         if row["pairs"]:
             text += f"; minus {row['baseline']}: {_plain(row['difference'], row['difference_sd'], sign=True)} points"
-            between = interval(row["difference"], row["difference_ci95"])
+            between = interval(row["difference"], row["difference_ci95"], sign=True)
             text += f", 95 % interval {between}" if between else ", too few pairs for an interval"
         return f"{text}."
     low, high = students["mean"].min(), students["mean"].max()
@@ -80,7 +80,7 @@ def results(study: Study) -> Section:
                 Cell(shown=_plain(row["mean"], row["sd"]), value=row["mean"]),
                 Cell(shown=n, value=row["n"]),
                 Cell(shown=_plain(row["difference"], row["difference_sd"], sign=True), value=row["difference"]),
-                Cell(shown=interval(row["difference"], row["difference_ci95"]), value=row["difference"]),
+                Cell(shown=interval(row["difference"], row["difference_ci95"], sign=True), value=row["difference"]),
                 Cell(shown="" if math.isnan(row["p_holm"]) else f"{row['p_holm']:.3f}", value=row["p_holm"]),
                 *(Cell(shown=_plain(row[name], math.nan), value=row[name]) for name in others),
                 Cell(shown=" / ".join(f"{a:.1f}" for a in agreement), value=agreement[0] if agreement else None),
@@ -187,11 +187,6 @@ def _costs(study: Study, latency: pd.DataFrame) -> Iterator[dict[str, object]]:
 
 def _plain(mean: float, sd: float, sign: bool = False) -> str:
     return plain(mean, sd, sign).replace(MARK, "\N{PLUS-MINUS SIGN}")
-
-
-def interval(mean: float, half: float) -> str:
-    """Write an interval of differences; empty where there is none."""
-    return "" if math.isnan(half) else f"{mean - half:+.2f} to {mean + half:+.2f}"
 
 
 def _has(cell: object) -> bool:

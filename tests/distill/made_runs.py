@@ -1,6 +1,7 @@
 """Finished runs whose models were not trained but made up: everything else in their directories is as `distill.run` writes it."""
 
 import hashlib
+import json
 from dataclasses import replace
 from unittest import mock
 
@@ -8,10 +9,10 @@ import numpy as np
 
 from distill import results
 from distill.config import Run
-from distill.layout import write_result
+from distill.layout import sealed, write_result
 from distill.plan import Plan
+from distill.runner import open_folder
 from tests.distill.tiny_runs import QUICK
-from tsimage import atomic
 from tsimage.windows import Windows
 
 
@@ -59,7 +60,12 @@ def make_run(folder, windows=None, skill=None, **options):
         return made, {"parameters": 100, "weights_sha256": hashlib.sha256(key.encode()).hexdigest()}
 
     folder.mkdir(parents=True)
-    atomic.write_json(folder / "run.json", plan.describe())
+    open_folder(plan)
     with mock.patch.object(results, "logits_of", logits), mock.patch.object(results, "bytes_of", return_value=400):
         write_result(folder, results.evaluated(plan) | {"candidates": None})
     return folder
+
+
+def rewrite(path, content):
+    """Write a `run.json` as another run would have."""
+    path.write_text(json.dumps(sealed({name: value for name, value in content.items() if name != "sha256"})))

@@ -13,7 +13,7 @@ from distill.layout import read_result, write_result
 from distill.records import read_records
 from distill.rows import fold_rows
 from distill.statistics import detectable
-from tests.distill.made_runs import made_windows, make_run
+from tests.distill.made_runs import made_windows, make_run, rewrite
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +218,7 @@ def test_precisions_are_told_apart(tmp_path):
         path = make_run(tmp_path / precision, precision=precision) / "run.json"
         about = json.loads(path.read_text())
         about["environment"]["precision"] = precision
-        path.write_text(json.dumps(about))
+        rewrite(path, about)
     frame = compare_runs(read_records([tmp_path])).frame
     assert frame["name"].is_unique
     assert frame["baseline"].tolist()[-2:] == [

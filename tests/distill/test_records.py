@@ -10,7 +10,7 @@ import pytest
 from distill.layout import read_result, write_result
 from distill.records import read_records
 from distill.rows import fold_rows
-from tests.distill.made_runs import made_windows, make_run
+from tests.distill.made_runs import made_windows, make_run, rewrite
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_values_chosen_in_each_fold_are_told_as_such(tmp_path):
     about = json.loads(path.read_text())
     del about["run"]["alpha"]
     about["chosen"] = {"ann": {"alpha": 0.2}, "bob": {"alpha": 0.4}}
-    path.write_text(json.dumps(about))
+    rewrite(path, about)
     assert fold_rows(read_records([tmp_path]))[4].name == "wrn10-1 distilled, alpha chosen in each fold"
 
 
@@ -228,11 +228,18 @@ def test_what_is_no_training_or_result_is_a_sentence(copied, says):
         read_records([folder])
 
 
+def test_an_option_that_was_changed_by_hand_is_found(copied, says):
+    path = copied / "a0.1" / "run.json"
+    path.write_text(path.read_text().replace('"alpha": 0.1', '"alpha": 0.2'))
+    with says(f"'{path}' is not as it was written (its sha256 differs): put back what was changed, or do the run anew"):
+        read_records([copied])
+
+
 @pytest.mark.parametrize("key", ["split", "environment", "data", "chosen"])
 def test_a_run_that_lacks_what_is_looked_for_is_a_sentence(copied, says, key):
     path = copied / "a0.1" / "run.json"
     about = json.loads(path.read_text())
-    path.write_text(json.dumps(about | {key: "x"}))
+    rewrite(path, about | {key: "x"})
     with says(f"'{path}' describes no run of this version: do the run anew"):
         read_records([copied])
 
