@@ -71,7 +71,7 @@ def resample(recording: Recording, rate_hz: float) -> Recording:
     ratio = ratio if rate_hz < recording.rate_hz else 1 / ratio
     n = recording.values.shape[1]
     edges = [0, *sorted(b for b in set(recording.breaks) if 0 < b < n), n]
-    taps = _filter(ratio.numerator, ratio.denominator)
+    taps = low_pass(ratio.numerator, ratio.denominator)
     pieces = [_stretch(recording.values[:, a:b], ratio, taps) for a, b in pairwise(edges)]
     moved = np.cumsum([0, *(piece.shape[1] for piece in pieces)])
 
@@ -124,7 +124,7 @@ def _bridged(values: np.ndarray, gone: np.ndarray) -> np.ndarray:
     return values
 
 
-def _filter(up: int, down: int) -> np.ndarray:
+def low_pass(up: int, down: int) -> np.ndarray:
     """Return the taps of the low-pass filter; each of its `up` phases sums to 1 / up, so that constants stay."""
     widest = max(up, down)
     taps = firwin(2 * HALF_FILTER * widest + 1, _CUTOFF / widest, window=("kaiser", _KAISER_BETA))

@@ -61,7 +61,7 @@ def rotation(
     (False, 9.81)
     """
     return changed_where_drawn(
-        values, streams, "rotation", p, lambda x, own: _turned(x, random_rotations(own, degrees, law), triples)
+        values, streams, "rotation", p, lambda x, own: turned(x, random_rotations(own, degrees, law), triples)
     )
 
 
@@ -89,10 +89,33 @@ def random_rotations(streams: Streams, degrees: float, law: Law = "angle") -> np
     (True, True)
     """
     height, turn, share = streams.uniform("rotation: axis and angle", 3).T
-    z = 2 * height - 1  # the height of a uniform point of the sphere is uniform, as Archimedes found
-    radius, longitude, most = np.sqrt(1 - z**2), 2 * np.pi * turn, np.deg2rad(degrees)
-    x, y = radius * np.cos(longitude), radius * np.sin(longitude)
+    most = np.deg2rad(degrees)
     angle = most * share if law == "angle" else _angle_of_volume(share * (most - np.sin(most)))
+    return rotations(height, turn, angle)
+
+
+def rotations(height: np.ndarray, turn: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """Return rotations about axes that are uniform on the sphere where `height` and `turn` are uniform.
+
+    Parameters
+    ----------
+    height, turn : ndarray, shape (window,)
+        Where the axis meets the sphere: how high, from 0 (-z) to 1 (z), and how far about z, from 0 to 1.
+    angle : ndarray, shape (window,)
+        In radians.
+
+    Returns
+    -------
+    ndarray of float64, shape (window, 3, 3)
+
+    Examples
+    --------
+    >>> rotations(np.array([1.0]), np.array([0.0]), np.array([np.pi / 2]))[0].round(12).tolist()
+    [[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+    z = 2 * height - 1  # the height of a uniform point of the sphere is uniform, as Archimedes found
+    radius, longitude = np.sqrt(1 - z**2), 2 * np.pi * turn
+    x, y = radius * np.cos(longitude), radius * np.sin(longitude)
     zero = np.zeros_like(z)
     cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(-1, 3, 3)
     axis = np.stack([x, y, z], axis=-1)
@@ -109,13 +132,22 @@ def _angle_of_volume(volume: np.ndarray) -> np.ndarray:
     return angle
 
 
-def _turned(values: Tensor, matrices: np.ndarray, triples: Sequence[tuple[int, int, int]]) -> Tensor:
+def turned(values: Tensor, matrices: np.ndarray, triples: Sequence[tuple[int, int, int]]) -> Tensor:
+    """Turn every triple of channels of a window by its matrix; other channels stay.
+
+    Parameters
+    ----------
+    values : Tensor, shape (window, channel, time)
+    matrices : ndarray, shape (window, 3, 3)
+    triples : sequence of (int, int, int)
+        Channels x, y and z of each sensor.
+    """
     matrix = placed(matrices, values)
-    turned = values.clone()
+    made = values.clone()
     for triple in triples:
         x, y, z = (values[:, channel] for channel in triple)
         for row, channel in enumerate(triple):
             # sums of products and no matmul: its rounding would depend on the batch and the device
             a, b, c = (matrix[:, row, column, None] for column in range(3))
-            turned[:, channel] = a * x + b * y + c * z
-    return turned
+            made[:, channel] = a * x + b * y + c * z
+    return made
