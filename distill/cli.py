@@ -12,6 +12,7 @@ import tyro
 from distill.cli_audit import audit
 from distill.cli_grid import grid, status, work
 from distill.cli_results import report, table
+from distill.cli_stress import stress
 from distill.config import Run
 from distill.keeping import Keeping
 from tsimage.cli import load_and_tell, main_for
@@ -217,6 +218,7 @@ def main(args: Sequence[str] | None = None) -> None:
             "table": table,
             "report": report,
             "audit": audit,
+            "stress": stress,
             "models": models,
         },
         args,

@@ -51,12 +51,12 @@ def has_candidates(folder: Path) -> bool:
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the content of a JSON file with its sha256."""
-    return {**content, _SUM: _digest(content)}
+    return {**content, _SUM: digest(content)}
 
 
 def is_sealed(content: Mapping[str, Any]) -> bool:
     """Return whether what was read of a JSON file is what was `sealed`."""
-    return content.get(_SUM) == _digest({name: value for name, value in content.items() if name != _SUM})
+    return content.get(_SUM) == digest({name: value for name, value in content.items() if name != _SUM})
 
 
 def write_result(folder: Path, content: Mapping[str, Any]) -> None:
@@ -86,5 +86,6 @@ def read_result(folder: Path) -> dict[str, Any]:
     return content
 
 
-def _digest(content: Mapping[str, Any]) -> str:
+def digest(content: Mapping[str, Any]) -> str:
+    """Return the sha256 of a content, whatever the order of its entries."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

@@ -56,7 +56,7 @@ class Study:
     @cached_property
     def rows(self) -> dict[str, Row]:
         """The models of the run in detail, by short names."""
-        return {_short(row): row for row in fold_rows([self.record])}
+        return {short_name(row): row for row in fold_rows([self.record])}
 
     @property
     def teachers(self) -> dict[str, Row]:
@@ -151,7 +151,7 @@ def _detail(done: Sequence[Record], detail: str) -> Record:
 def _plan_of(record: Record, windows: Windows | None) -> tuple[Plan | None, str]:
     """Load the windows of a run, see that they are those that it was done on, and bind the run to them."""
     try:
-        with _home(record):
+        with home(record):
             found = load(record.run.data if windows is None else windows, record.run.read)
             if found.fingerprint() != record.windows_sha256:
                 return (
@@ -163,13 +163,14 @@ def _plan_of(record: Record, windows: Windows | None) -> tuple[Plan | None, str]
         return None, f"The windows could not be read again, so none are drawn: {error}."
 
 
-def _home(record: Record) -> chdir[Path] | nullcontext[None]:
+def home(record: Record) -> chdir[Path] | nullcontext[None]:
     """Go where the paths of a run start from, if it is one of a grid."""
     grid = record.folder.parent.parent
     return chdir(home_of(grid)) if (grid / GRID).exists() else nullcontext()
 
 
-def _short(row: Row) -> str:
+def short_name(row: Row) -> str:
+    """Return what a model of one run is called where no other run is shown."""
     if row.role == "teacher":
         return f"teacher {row.network}:{row.view}"
     return {"scratch": "from scratch", "control": "from scratch, trained on", "student": "distilled"}[row.role]
