@@ -78,7 +78,7 @@ def summary(frame: pd.DataFrame) -> str:
     --------
     >>> rows = [(c, l, "distilled", "student", 0, a, a) for c, l, a in (("clean", "", 0.9), ("noise", "-5", 0.4), ("stuck", "1/3", 0.8))]
     >>> print(summary(pd.DataFrame(rows, columns=["condition", "level", "model", "role", "seed", "accuracy", "macro_f1"])))
-    Accuracy 90.00 % on undamaged windows. Worst of 2 conditions: noise at -5 dB, 40.00 % (50.00 points less). Mildest: the last 1/3 of the window stuck, 80.00 % (10.00 points less).
+    Accuracy 90.00 % on undamaged windows. Worst of 2 damages: noise at -5 dB, 40.00 % (50.00 points less). Mildest: the last 1/3 of the window stuck, 80.00 % (10.00 points less).
     """
     found = compared(frame)
     students = found[found["role"] == "student"]
@@ -87,7 +87,7 @@ def summary(frame: pd.DataFrame) -> str:
         return ""
     sentences = [f"Accuracy {plain(clean['mean'].iloc[0], clean['sd'].iloc[0])} % on undamaged windows"]
     worst, mildest = hurt.iloc[int(hurt["mean"].argmin())], hurt.iloc[int(hurt["mean"].argmax())]
-    sentences.append(f"Worst of {len(hurt)} conditions: {_told(worst)}" if len(hurt) > 1 else f"With {_told(worst)}")
+    sentences.append(f"Worst of {len(hurt)} damages: {_told(worst)}" if len(hurt) > 1 else f"With {_told(worst)}")
     if len(hurt) > 1:
         sentences.append(f"Mildest: {_told(mildest)}")
     return ". ".join(sentences) + "."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,6 +15,8 @@ from distill.stress.registry import CONDITIONS
 
 COLUMNS = 3
 """Panels side by side."""
+DODGE = 0.13
+"""Between points of models that are not joined, of the way from one channel to the next."""
 CROWDED = 22
 """Letters of tick labels that fit below a panel."""
 
@@ -41,7 +44,7 @@ def stress_curves(frame: pd.DataFrame, models: Looks | None = None) -> Figure:
     conditions = [name for name in dict.fromkeys(found["condition"]) if name != CLEAN]
     across = min(COLUMNS, len(conditions))
     down = -(-len(conditions) // across)
-    figure = blank(2.5 * across + 0.3, 2.0 * down)
+    figure = blank(max(4.3, 2.5 * across + 0.3), 2.0 * down + 0.3)
     panels = figure.subplots(down, across, sharey=True, squeeze=False).ravel()
     for axes in panels[len(conditions) :]:
         axes.set_axis_off()
@@ -58,21 +61,22 @@ def _panel(axes: Axes, found: pd.DataFrame, condition: str, models: Looks) -> No
     levels = list(dict.fromkeys(found.loc[found["condition"] == condition, "level"]))
     order = [*levels[: made.clean], "", *levels[made.clean :]]
     ticks = [level or CLEAN for level in order]
-    for name, look in models.items():
+    for place, (name, look) in enumerate(models.items()):
         rows = found[found["model"] == name].set_index("level").reindex(order)
-        _line(axes, rows, name, look, joined=bool(made.levels))
+        aside = 0.0 if made.levels else DODGE * (place - (len(models) - 1) / 2)
+        _line(axes, rows, name, look, aside=aside, joined=bool(made.levels))
     axes.set_xticks(range(len(order)), ticks)
     if sum(map(len, ticks)) > CROWDED:
         axes.tick_params(axis="x", labelrotation=90 if sum(map(len, ticks)) > 2 * CROWDED else 30)
     axes.set_xlim(-0.4, len(order) - 0.6)
-    axes.set_title(condition, loc="left", color=LIGHT["ink"])
+    axes.set_title(condition, loc="left", color=LIGHT["ink"], pad=8)
     axes.set_xlabel(made.unit)
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.grid(axis="y")
 
 
-def _line(axes: Axes, rows: pd.DataFrame, name: str, look: Look, *, joined: bool) -> None:
-    places, mean, sd = range(len(rows)), rows["mean"], rows["sd"]
+def _line(axes: Axes, rows: pd.DataFrame, name: str, look: Look, *, aside: float, joined: bool) -> None:
+    places, mean, sd = np.arange(len(rows)) + aside, rows["mean"], rows["sd"]
     axes.plot(
         places,
         mean,

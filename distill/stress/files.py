@@ -59,8 +59,8 @@ def read(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]] | None:
     content = scores.read_bytes() if scores.exists() else b""
     if hashlib.sha256(content).hexdigest() != about["files"][SCORES]:
         raise _changed(scores)
-    text = dict.fromkeys(("condition", "level", "model", "role"), str)
-    frame = pd.read_csv(io.BytesIO(content), dtype=text, keep_default_na=False, float_precision="round_trip")
+    frame = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
+    frame = frame.astype({"seed": int, "accuracy": float, "macro_f1": float})  # to the last bit, as read_csv may not
     return frame[list(COLUMNS)], about
 
 

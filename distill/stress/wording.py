@@ -56,14 +56,11 @@ def as_text(found: pd.DataFrame) -> str:
     text = io.StringIO()
     Console(file=text, width=10_000, color_system=None).print(drawn)
     lines = [line.rstrip() for line in text.getvalue().splitlines()]
-    while lines and not lines[0]:
-        lines.pop(0)
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines).strip("\n") + "\n"
 
 
 def _points(value: float) -> str:
-    """Write points lost, without a negative zero."""
-    return f"{value + 0.0:.2f}".replace("-0.00", "0.00")
+    return f"{value:.2f}".replace("-0.00", "0.00")  # a mean may be off by a rounding
 
 
 def _signed(value: float) -> str:
