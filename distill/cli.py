@@ -11,6 +11,7 @@ import tyro
 
 from distill.cli_audit import audit
 from distill.cli_grid import grid, status, work
+from distill.cli_models import compare, predict, stream
 from distill.cli_results import report, table
 from distill.cli_stress import stress
 from distill.config import Run
@@ -220,6 +221,9 @@ def main(args: Sequence[str] | None = None) -> None:
             "audit": audit,
             "stress": stress,
             "models": models,
+            "predict": predict,
+            "stream": stream,
+            "compare": compare,
         },
         args,
     )

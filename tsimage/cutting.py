@@ -159,7 +159,7 @@ def cut(
     pieces, rows = [], []
     used = remainder = unlabelled = short = longest = mixed_kept = mixed_dropped = unlabelled_windows = 0
     for recording in recordings:
-        sample_labels = _sample_labels(recording, number, name, alone=labelling != "whole")
+        sample_labels = sample_labels_of(recording, number, name, alone=labelling != "whole")
         covered = np.zeros(len(sample_labels), dtype=bool)
         for begin, end, label in _segment_pieces(recording) if labelling == "whole" else _stretches(recording):
             starts = np.arange(begin, end - length + 1, step)
@@ -168,7 +168,7 @@ def cut(
             if label is not None:
                 labels = np.full(len(starts), number[label])
             else:
-                labels, mixed = _window_labels(sample_labels, starts, length, labelling)
+                labels, mixed = window_labels(sample_labels, starts, length, labelling)
                 known = labels >= 0
                 dropped = known & mixed & (transitions == "drop")
                 unlabelled_windows += int((~known).sum())
@@ -249,8 +249,28 @@ def _agreeing(recordings: Sequence[Recording], name: str) -> Recording:
     return first
 
 
-def _sample_labels(recording: Recording, number: Mapping[str, int], name: str, *, alone: bool) -> np.ndarray:
-    """Return the class of each sample, -1 without a label; `alone` refuses samples with two."""
+def sample_labels_of(recording: Recording, number: Mapping[str, int], name: str, *, alone: bool) -> np.ndarray:
+    """Return the class of each sample, -1 without a label.
+
+    Parameters
+    ----------
+    recording : Recording
+    number : mapping of str to int
+        Of every label.
+    name : str
+        Of the data set, for errors.
+    alone : bool
+        Whether samples with two labels are refused; else the last segment counts.
+
+    Returns
+    -------
+    ndarray of int64, shape (sample,)
+
+    Raises
+    ------
+    UserError
+        For a label without a number, or a segment outside of the recording.
+    """
     labels = np.full(recording.values.shape[1], -1, dtype=np.int64)
     for segment in recording.segments:
         if segment.label not in number:
@@ -286,7 +306,7 @@ def _segment_pieces(recording: Recording) -> Iterator[tuple[int, int, str]]:
             yield begin, end, segment.label
 
 
-def _window_labels(
+def window_labels(
     sample_labels: np.ndarray, starts: np.ndarray, length: int, labelling: Labelling
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the class of each window, -1 where it has none, and whether it is mixed.

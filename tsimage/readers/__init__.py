@@ -32,7 +32,8 @@ class ReadOptions:
     overlap: float | None = None
     """Share of a window that the next one repeats, from 0 up to but not 1."""
     label: str | None = None
-    """Tables: column of the class; or it stands in the path, see path-pattern."""
+    """Tables: column of the class; or it stands in the path, see path-pattern; '' where nobody knows it (distill predict
+    labels such tables)."""
     time: str | None = None
     """Tables: column of the time, as numbers (see --time-unit) or as dates."""
     time_unit: Literal["s", "ms", "us", "ns"] | None = None

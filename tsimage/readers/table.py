@@ -178,18 +178,34 @@ def _check(path: Path, files: _Files, options: ReadOptions, is_one: bool) -> Non
     )
     labelled = options.label is not None or "label" in from_path
     if not options.channels or not labelled:
-        file = next(iter(files))
-        label = path if is_one else path / file
-        content = files[file]()
-        if file.lower().endswith(".parquet"):
-            columns = ParquetFile(content, label).columns
-        else:
-            columns = dialect_of(utf8_lines(content, label)[0], label).columns
+        label = path if is_one else path / next(iter(files))
         missing = " and ".join(w for w, there in (("channels", options.channels), ("label", labelled)) if not there)
         raise UserError(
-            f"{label}: name the columns of the {missing} (options channels and label): the columns are {', '.join(columns)}"
+            f"{label}: name the columns of the {missing} (options channels and label): the columns are "
+            f"{', '.join(_first_columns(path, files, is_one))}"
         )
     check_table_options(path, options, from_path)
+
+
+def columns_of(path: Path) -> tuple[str, ...]:
+    """Return the columns of a table, or of the first one of a folder or archive; none where there is no table.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read.
+    """
+    files = _files(path)
+    return _first_columns(path, files, path.is_file() and path.suffix.lower() in SUFFIXES) if files else ()
+
+
+def _first_columns(path: Path, files: _Files, is_one: bool) -> tuple[str, ...]:
+    file = next(iter(files))
+    label = path if is_one else path / file
+    content = files[file]()
+    if file.lower().endswith(".parquet"):
+        return ParquetFile(content, label).columns
+    return dialect_of(utf8_lines(content, label)[0], label).columns
 
 
 def _files(path: Path) -> _Files:

@@ -131,6 +131,8 @@ def long_columns(options: ReadOptions) -> tuple[str, str] | None:
 def named_columns(options: ReadOptions) -> dict[str, str]:
     """Return the columns that the options name one by one: what they hold, and their name."""
     named = {what: getattr(options, what) for what in ("time", "label", "subject", "recording", *_LONG)}
+    if options.label == "":
+        del named["label"]
     return {what.removesuffix("_column"): name for what, name in named.items() if name is not None}
 
 

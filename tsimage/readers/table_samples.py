@@ -144,7 +144,7 @@ def table_samples(
     columns = channels if long is None else (value_column,)
     values = np.stack([_values(checked, rows, column, options.missing != "raise") for column in columns])
     labels = np.full(len(values[0]), fields.get("label", ""), dtype=object)
-    if options.label is not None:
+    if options.label:
         labels = checked.names("label", options.label)
         missing = (labels == "") & checked.good
         if options.drop_unlabelled:
