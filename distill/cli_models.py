@@ -26,7 +26,7 @@ def predict(
 ) -> None:
     """Label every window of a recording with an exported model, as CSV: label, probability, energy, quality flags.
 
-    Windows with a gap are listed without a label. A window is unknown whose energy, the log-sum-exp of the logits, is lower
+    Windows with a gap are listed without a label; those of poor quality have one, and flags. A window is unknown whose energy, the log-sum-exp of the logits, is lower
     than in 99 % of the training windows. What was read, and the minutes of each activity, are told on stderr.
 
     Args:
@@ -48,6 +48,12 @@ def predict(
         raise UserError(f"plot '{plot}' is not allowed: the name of the picture must end in .png")
     opened = open_model(model)
     labelled = label(opened, input, reading, hop, say=_tell)
+    if plot is not None:
+        from distill.deploy.figure import draw
+
+        plot.parent.mkdir(parents=True, exist_ok=True)
+        draw(labelled).savefig(plot)
+        _tell(f"wrote {plot}")
     if out is None:
         write_csv(labelled, sys.stdout)
         sys.stdout.flush()
@@ -56,16 +62,9 @@ def predict(
         write_csv(labelled, text)
         out.parent.mkdir(parents=True, exist_ok=True)
         atomic.write_bytes(out, text.getvalue().encode())
+        _tell(f"wrote {out}")
     for each in labelled:
         _tell(each.summary())
-    if plot is not None:
-        from distill.deploy.figure import draw
-
-        plot.parent.mkdir(parents=True, exist_ok=True)
-        draw(labelled).savefig(plot)
-    for path in (out, plot):
-        if path is not None:
-            _tell(f"wrote {path}")
 
 
 def stream(

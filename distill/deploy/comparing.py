@@ -14,11 +14,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from distill.deploy.contract import KEY, LOGITS, Contract
+from distill.deploy.contract import LOGITS, Contract
+from distill.deploy.entrants import Entrant, check_same, check_shape, contract_of, enter
 from distill.deploy.fitting import fit
+from distill.deploy.inputs import read_for
 from distill.deploy.labelling import fit_windows
-from distill.deploy.model import Network, open_model
-from distill.deploy.reading import Reading, read_for
+from distill.deploy.reading import Reading
 from distill.deploy.slicing import hop_samples
 from distill.evaluate import metrics
 from tsimage.cutting import cut
@@ -104,15 +105,6 @@ class Comparison:
         )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Entrant:
-    """A model that takes part: what it wants, and how it scores windows, shape (window, class of its contract)."""
-
-    network: Network
-    contract: Contract | None
-    score: Callable[[np.ndarray], np.ndarray]
-
-
 def compare(
     paths: Sequence[Path],
     data: str,
@@ -148,16 +140,21 @@ def compare(
         For models that do not look at the same windows or know other classes, or data without labels.
     """
     reading = reading or Reading()
-    entrants = [_entrant(path, tuple(classes)) for path in paths]
+    entrants = [enter(path, tuple(classes)) for path in paths]
     known = [(e.network.path, e.contract) for e in entrants if e.contract is not None]
     for path, contract in known[1:]:
-        _check_same(path, contract, *known[0])
+        check_same(path, contract, *known[0])
     wanted = known[0][1] if known else None
     source = read_for(data, reading, wanted.channels if wanted else (), say=say)
     if wanted is None:
-        wanted = _contract_of(source, reading, entrants[0].network, tuple(classes))
+        wanted = contract_of(source, reading, entrants[0].network, tuple(classes))
     for entrant in entrants:
-        _check_shape(entrant.network, wanted)
+        check_shape(entrant.network, wanted)
+        if entrant.contract is None and sorted(classes) != sorted(wanted.classes):
+            raise UserError(
+                f"'{entrant.network.path}' has the classes {', '.join(classes)}, and '{known[0][0]}' "
+                f"{', '.join(wanted.classes)}: name the same in classes, in the order of its output"
+            )
     windows = _labelled_windows(source, wanted, reading, hop, say)
     found = []
     order = {name: i for i, name in enumerate(wanted.classes)}
@@ -183,98 +180,6 @@ def compare(
     return Comparison(data=source.name, windows=len(windows), classes=wanted.classes, models=tuple(found))
 
 
-def _entrant(path: Path, classes: tuple[str, ...]) -> _Entrant:
-    network = Network(path)
-    if KEY in network.metadata:
-        model = open_model(path)
-        return _Entrant(network=model.network, contract=model.contract, score=model.logits)
-    if not classes:
-        raise UserError(
-            f"'{path}' does not say what its outputs mean, for distill export did not write it: name them in their order with "
-            "classes (a,b,c)"
-        )
-    if len(set(classes)) < len(classes):
-        raise UserError(f"classes {', '.join(classes)} repeat: name each once, in the order of the output")
-    if len(network.outputs) != 1:
-        raise UserError(
-            f"'{path}' has the outputs {', '.join(network.outputs)}: a model that distill export did not write must have one, "
-            "of shape (window, class)"
-        )
-    ((name, shape),) = network.outputs.items()
-    if len(shape) != 2 or (isinstance(shape[1], int) and shape[1] != len(classes)):
-        got = f"({', '.join(map(str, shape))})"
-        raise UserError(
-            f"the output of '{path}' has shape {got}, where {len(classes)} classes are named: it must be (window, class)"
-        )
-
-    def score(windows: np.ndarray) -> np.ndarray:
-        (scores,) = network.run([name], windows)
-        if scores.shape != (len(windows), len(classes)) or not np.isfinite(scores).all():
-            raise UserError(
-                f"'{path}' answers {len(windows)} windows with an array of shape {scores.shape}, or one that is not finite: "
-                f"it must be ({len(windows)}, {len(classes)}) and finite"
-            )
-        return scores
-
-    return _Entrant(network=network, contract=None, score=score)
-
-
-def _check_same(path: Path, contract: Contract, first_path: Path, first: Contract) -> None:
-    for name, attribute in (
-        ("channels", "channels"),
-        ("units", "units"),
-        ("rate in Hz", "rate_hz"),
-        ("window length", "length"),
-        ("classes", "classes"),
-    ):
-        got, expected = getattr(contract, attribute), getattr(first, attribute)
-        same = sorted(got) == sorted(expected) if attribute == "classes" else got == expected
-        if not same:
-            got, expected = (", ".join(x) if isinstance(x, tuple) else f"{x:g}" for x in (got, expected))
-            raise UserError(
-                f"'{path}' and '{first_path}' cannot be compared, their {name} differ ({got}; {expected}): compare models "
-                "that look at the same windows and tell the same classes apart"
-            )
-
-
-def _check_shape(network: Network, wanted: Contract) -> None:
-    for got, expected, what in (
-        (network.channels, len(wanted.channels), "channels"),
-        (network.length, wanted.length, "samples"),
-    ):
-        if got not in (None, expected):
-            raise UserError(
-                f"'{network.path}' takes windows of {got} {what}, where the others and the data have {expected}: leave it out"
-            )
-
-
-def _contract_of(source: Source, reading: Reading, network: Network, classes: tuple[str, ...]) -> Contract:
-    """Make up what models want that do not say it: the data as they are."""
-    content = source.content
-    first = content if isinstance(content, Windows) else content.recordings[0]
-    length = network.length or (content.length if isinstance(content, Windows) else None)
-    if length is None:
-        raise UserError(
-            f"'{network.path}' does not say how long a window is: compare it with a model that distill export wrote"
-        )
-    if first.rate_hz is None:
-        raise UserError(f"{source.name}: the sampling rate is unknown: state it (option rate)")
-    names = reading.channels or first.channels
-    units = tuple(first.units[first.channels.index(name)] if name in first.channels else "" for name in names)
-    n = len(names)
-    return Contract(
-        channels=names,
-        units=units,
-        rate_hz=first.rate_hz,
-        length=length,
-        classes=classes,
-        energy=float("-inf"),
-        low=(float("-inf"),) * n,
-        high=(float("inf"),) * n,
-        about={},
-    )
-
-
 def _labelled_windows(
     source: Source, wanted: Contract, reading: Reading, hop: str | int | None, say: Callable[[str], None]
 ) -> Windows:
@@ -296,7 +201,7 @@ def _labelled_windows(
         say(str(windows.cut_report))
     gone = np.isnan(windows.values).any(axis=(1, 2)) if windows.has_missing() else np.zeros(len(windows), dtype=bool)
     if gone.any():
-        say(f"{int(gone.sum()):,} windows with missing samples are left out")
+        say(f"Windows with missing samples, which are left out: {int(gone.sum()):,}")
     number = {name: i for i, name in enumerate(wanted.classes)}
     strange = sorted({windows.class_names[i] for i in np.unique(windows.labels).tolist()} - set(number))
     renumber = np.array([number.get(name, -1) for name in windows.class_names])
@@ -330,7 +235,7 @@ def _labelled_windows(
     )
 
 
-def _latencies(entrants: Sequence[_Entrant], values: np.ndarray) -> list[float]:
+def _latencies(entrants: Sequence[Entrant], values: np.ndarray) -> list[float]:
     """Return the median microseconds of one window for each, all measured in turn, so that a busy machine slows all alike."""
     names = [[LOGITS] if e.contract is not None else list(e.network.outputs) for e in entrants]
     taken: list[list[float]] = [[] for _ in entrants]

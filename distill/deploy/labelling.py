@@ -14,8 +14,9 @@ from distill.deploy.answers import COLUMNS, Answer, answers
 from distill.deploy.contract import Contract
 from distill.deploy.fitting import check_rate, fit, in_units, match_channels, match_units
 from distill.deploy.gate import Inspection
+from distill.deploy.inputs import read_for
 from distill.deploy.model import Model
-from distill.deploy.reading import Reading, read_for
+from distill.deploy.reading import Reading
 from distill.deploy.slicing import Sliced, check_any, hop_samples, slice_recording, slice_windows
 from tsimage.datasets import Source
 from tsimage.errors import UserError
@@ -84,7 +85,8 @@ def label(
 ) -> list[Labelled]:
     """Label every window of a recording, file, folder or data set.
 
-    Windows begin at every hop from the first sample of each recording, as in a stream; one with a gap in it has no label.
+    Windows begin at every hop from the first sample of each recording, as in a stream; one with a gap in it has no label. Other faults are
+    flagged, but do not keep a window from being labelled, as the gate of a stream does.
 
     Parameters
     ----------

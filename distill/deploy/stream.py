@@ -25,14 +25,6 @@ class Stream:
         Samples (64) or seconds ("1.28s") from one window to the next; half a window unless given.
     gate : bool
         Whether windows that are flat, saturated or out of the range of the training windows stay without a label.
-
-    Examples
-    --------
-    >>> stream = Stream(open_model("student.onnx"), hop=64)  # doctest: +SKIP
-    >>> for sample in samples:  # doctest: +SKIP
-    ...     answer = stream.push(sample)
-    ...     if answer is not None:
-    ...         show(answer.seconds, answer.label)
     """
 
     def __init__(self, model: Model, hop: str | int | None = None, *, gate: bool = True) -> None:
@@ -97,7 +89,7 @@ class Stream:
         length = contract.length
         first = start % length
         window = self._ring[None, :, first : first + length].copy()
-        gaps: np.ndarray = np.isnan(window).any(axis=2)
+        gaps = np.asarray(np.isnan(window).any(axis=2))
         found = Inspection(window, contract, gaps, np.array([self._torn > start]), np.array([start]))
         labelled = found.whole & ~(found.closed & self.gate)
         (answer,) = answers(
