@@ -81,11 +81,14 @@ def _bands(axes: Axes, each: Labelled, colours: Mapping[str, Colour]) -> None:
     if any(each.sliced.truth):
         rows.append(list(each.sliced.truth))
     for row, labels in enumerate(rows):
+        spans: dict[tuple[str, bool], list[tuple[float, float]]] = {}  # one collection of each, for there may be many
         for i, label in enumerate(labels):
-            width = min(starts[i + 1], starts[i] + length) - starts[i]
             is_unknown = row == 0 and bool(each.answers[i].unknown)
+            width = min(starts[i + 1] - starts[i], length)
+            spans.setdefault((label, is_unknown), []).append((starts[i] / rate, width / rate))
+        for (label, is_unknown), where in spans.items():
             axes.broken_barh(
-                [(starts[i] / rate, width / rate)],
+                where,
                 (row - 0.4, 0.8),
                 facecolors=colours.get(label, _NO_LABEL),
                 hatch="////" if is_unknown else None,
