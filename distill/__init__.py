@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from distill.comparison import Comparison, compare_runs
     from distill.config import Run
+    from distill.deploy.exporting import export_run
     from distill.estimator import DistilledClassifier
     from distill.gridfile import read_grid
     from distill.keeping import Keeping
@@ -25,6 +26,7 @@ _HOME = {
     "Run": "config",
     "build_model": "models",
     "compare_runs": "comparison",
+    "export_run": "deploy.exporting",
     "read_grid": "gridfile",
     "read_records": "records",
     "run": "runner",
@@ -41,6 +43,7 @@ __all__ = [
     "Run",
     "build_model",
     "compare_runs",
+    "export_run",
     "read_grid",
     "read_records",
     "run",

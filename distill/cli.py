@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from distill.cli_audit import audit
+from distill.cli_deploy import export
 from distill.cli_grid import grid, status, work
 from distill.cli_models import compare, predict, stream
 from distill.cli_results import report, table
@@ -220,6 +221,7 @@ def main(args: Sequence[str] | None = None) -> None:
             "report": report,
             "audit": audit,
             "stress": stress,
+            "export": export,
             "models": models,
             "predict": predict,
             "stream": stream,

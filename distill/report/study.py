@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from contextlib import chdir, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,13 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from distill.comparison import Comparison, compare_runs
-from distill.grid import home_of
-from distill.layout import GRID
 from distill.plan import Plan
 from distill.records import Record, read_records
 from distill.report.theme import Looks, looks
+from distill.rereading import OtherWindowsError, at_home, windows_again
 from distill.rows import Row, fold_rows
-from tsimage.datasets import load
 from tsimage.errors import UserError
 from tsimage.windows import Windows
 
@@ -149,24 +146,15 @@ def _detail(done: Sequence[Record], detail: str) -> Record:
 
 
 def _plan_of(record: Record, windows: Windows | None) -> tuple[Plan | None, str]:
-    """Load the windows of a run, see that they are those that it was done on, and bind the run to them."""
+    """Load the windows of a run again and bind the run to them, or say why that cannot be."""
     try:
-        with home(record):
-            found = load(record.run.data if windows is None else windows, record.run.read)
-            if found.fingerprint() != record.windows_sha256:
-                return (
-                    None,
-                    f"The data '{record.run.data}' now give other windows than those of this run, so none are drawn.",
-                )
+        found = windows_again(record, windows)
+        with at_home(record):
             return Plan(record.run, found, record.folder, chosen=record.about["chosen"]), ""
+    except OtherWindowsError:
+        return None, f"The data '{record.run.data}' now give other windows than those of this run, so none are drawn."
     except (UserError, OSError) as error:  # of the data, or of an earlier run that teachers come from
         return None, f"The windows could not be read again, so none are drawn: {error}."
-
-
-def home(record: Record) -> chdir[Path] | nullcontext[None]:
-    """Go where the paths of a run start from, if it is one of a grid."""
-    grid = record.folder.parent.parent
-    return chdir(home_of(grid)) if (grid / GRID).exists() else nullcontext()
 
 
 def short_name(row: Row) -> str:

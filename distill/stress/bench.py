@@ -16,8 +16,8 @@ from distill.layout import digest
 from distill.plan import Plan
 from distill.progress import Progress
 from distill.records import Record, read_records
-from distill.report.study import home
 from distill.report.theme import Looks
+from distill.rereading import at_home
 from distill.statistics import MIN_N
 from distill.stress import files
 from distill.stress.comparing import compared, summary
@@ -297,7 +297,7 @@ def _not_for(record: Record, name: str, why: str) -> UserError:
 def _windows_of(record: Record, windows: Windows | None) -> Windows:
     """Load the windows of a run, and see that they are those that it was done on."""
     try:
-        with home(record):
+        with at_home(record):
             found = load(record.run.data if windows is None else windows, record.run.read)
     except (UserError, OSError) as error:
         raise UserError(f"the data of run '{record.folder}' cannot be read here: {error}") from error
