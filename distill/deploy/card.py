@@ -257,7 +257,7 @@ def _parity(content: Mapping[str, Any]) -> str:
     same, int8 = content["parity"], content["int8"]
     calibration = int8["calibration"]
     people = f" of all {calibration['subjects']} people" if calibration["subjects"] else ""
-    relative = ", a millionth of the largest logit" if same["limit"] > 1e-5 else ""
+    relative = ", two millionths of the largest logit" if same["limit"] > 1e-5 else ""
     return (
         f"float32: over all {same['windows']:,} windows of the {content['data']['part']} part the largest difference to a logit of torch is "
         f"{same['difference']:.1e} (allowed {same['limit']:.1e}{relative}), and the class is the same in every window.\n\n"
