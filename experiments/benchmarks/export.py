@@ -1,6 +1,6 @@
 """How fast and how small an exported student is: eager torch beside ONNX Runtime in float32 and int8, and whether they agree.
 
-    python experiments/benchmarks/export.py          about 3 minutes on two idle cores
+    python experiments/benchmarks/export.py          about a minute on two idle cores
     python experiments/benchmarks/export.py --quick  fewer windows and rounds, to see that it works
 
 The student is the 1-D WRN16-1 for 4 activities, on windows of 500 and of 128 samples x 3 axes. Windows are real (`real.py`), and
