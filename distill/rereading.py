@@ -37,11 +37,11 @@ def windows_again(record: Record, windows: Windows | None = None) -> Windows:
     try:
         with at_home(record):
             found = load(record.run.data if windows is None else windows, record.run.read)
-    except OSError as error:
-        raise UserError(str(error)) from error
+    except (UserError, OSError) as error:
+        raise UserError(f"the data of run '{record.folder}' cannot be read here: {error}") from error
     if found.fingerprint() != record.about["data"]["windows_sha256"]:
         raise OtherWindowsError(
-            f"the data '{record.run.data}' now give other windows than those of the run '{record.folder}': bring back the data "
+            f"the data '{record.run.data}' now give other windows than those of run '{record.folder}': bring back the data "
             "that it was done on, or do the run anew"
         )
     return found

@@ -154,7 +154,7 @@ def _plan_of(record: Record, windows: Windows | None) -> tuple[Plan | None, str]
     except OtherWindowsError:
         return None, f"The data '{record.run.data}' now give other windows than those of this run, so none are drawn."
     except (UserError, OSError) as error:  # of the data, or of an earlier run that teachers come from
-        return None, f"The windows could not be read again, so none are drawn: {error}."
+        return None, f"No windows are drawn: {error}."
 
 
 def short_name(row: Row) -> str:

@@ -17,7 +17,7 @@ from distill.plan import Plan
 from distill.progress import Progress
 from distill.records import Record, read_records
 from distill.report.theme import Looks
-from distill.rereading import at_home
+from distill.rereading import windows_again
 from distill.statistics import MIN_N
 from distill.stress import files
 from distill.stress.comparing import compared, summary
@@ -25,7 +25,6 @@ from distill.stress.curves import stress_curves
 from distill.stress.measuring import CLEAN, measure
 from distill.stress.registry import CONDITIONS
 from distill.stress.wording import as_text
-from tsimage.datasets import load
 from tsimage.errors import UserError, unknown
 from tsimage.windows import Windows
 
@@ -271,7 +270,7 @@ def _measured(
     record: Record, wanted: Sequence[str], named: bool, windows: Windows | None, seed: int, progress: Progress | None
 ) -> Found:
     """Measure conditions; those that are not for these windows are left out, unless they were named."""
-    loaded = _windows_of(record, windows)
+    loaded = windows_again(record, windows)
     reasons = {name: CONDITIONS[name].why_not(loaded.channels, loaded.length) for name in wanted}
     left_out = {name: why for name, why in reasons.items() if why}
     if named and left_out:
@@ -292,21 +291,6 @@ def _measured(
 
 def _not_for(record: Record, name: str, why: str) -> UserError:
     return UserError(f"condition '{name}' is not for the windows of run '{record.folder}', for {why}: leave it out")
-
-
-def _windows_of(record: Record, windows: Windows | None) -> Windows:
-    """Load the windows of a run, and see that they are those that it was done on."""
-    try:
-        with at_home(record):
-            found = load(record.run.data if windows is None else windows, record.run.read)
-    except (UserError, OSError) as error:
-        raise UserError(f"the data of run '{record.folder}' cannot be read here: {error}") from error
-    if found.fingerprint() != record.about["data"]["windows_sha256"]:
-        raise UserError(
-            f"the data '{record.run.data}' now give other windows than those of run '{record.folder}': bring the old ones back, "
-            "or do the run anew"
-        )
-    return found
 
 
 def _known(value: Any) -> Any:

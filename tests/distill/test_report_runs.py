@@ -164,7 +164,7 @@ def test_without_the_windows_all_else_is_there(copied, windows):
     other = replace(windows, values=windows.values + 1)
     for given, why in (
         (other, "The data 'made' now give other windows than those of this run, so none are drawn."),
-        (None, "The windows could not be read again, so none are drawn: "),
+        (None, f"No windows are drawn: the data of run '{copied}' cannot be read here: "),
     ):
         study = study_of([copied], windows=given)
         assert study.why_not.startswith(why)
@@ -225,7 +225,7 @@ def test_the_command_writes_the_page(runs, tmp_path, capsys):
     assert capsys.readouterr().out == f"wrote {tmp_path / 'new' / 'page.html'}\n"
     page = (tmp_path / "new" / "page.html").read_text()
     assert "Confusion matrices" in page
-    assert "could not be read again" in page  # the windows were given from memory
+    assert "cannot be read here" in page  # the windows were given from memory
     with pytest.raises(SystemExit) as caught:
         main(["report", str(runs), "--out", "page.pdf"])
     assert caught.value.code == 2
@@ -282,7 +282,7 @@ def test_teachers_that_moved_away_leave_all_else(copied, windows):
     distill.run(distilled, windows=windows, folder=folder)
     copied.rename(copied.parent / "moved")
     study = study_of([folder], windows=windows)
-    assert study.why_not.startswith("The windows could not be read again, so none are drawn: teacher wrn10-1:gasf of")
+    assert study.why_not.startswith("No windows are drawn: teacher wrn10-1:gasf of")
     assert "Reliability" in [section.title for section in report(study).sections]
 
 

@@ -211,7 +211,8 @@ def test_what_cannot_be_stressed_is_one_sentence(fresh, windows, says, tmp_path)
     with says(f"the data of run '{fresh}' cannot be read here: {_why_unreadable(fresh)}"):
         stress(fresh)
     with says(
-        f"the data 'study' now give other windows than those of run '{fresh}': bring the old ones back, or do the run anew"
+        f"the data 'study' now give other windows than those of run '{fresh}': bring back the data that it was done on, or do "
+        "the run anew"
     ):
         stress(fresh, windows=replace(windows, values=windows.values + 1))
     gone = next(fresh.glob("seed-1/student-*"))
