@@ -104,13 +104,10 @@ def pick(
     model = _model(record, role)
     seed = _seed(record, model, seed)
     _check_fold(record, fold)
-    try:
-        found = windows_again(record, windows)
-        with at_home(record):
-            run = replace(record.run, device="cpu", precision="fp32")  # which a device of the run need not be here for
-            plan = Plan(run, found, record.folder, chosen=record.about["chosen"])
-    except UserError as error:
-        raise UserError(f"the windows of the run '{record.folder}' cannot be had here: {error}") from error
+    found = windows_again(record, windows)
+    with at_home(record):
+        run = replace(record.run, device="cpu", precision="fp32")  # which a device of the run need not be here for
+        plan = Plan(run, found, record.folder, chosen=record.about["chosen"])
     part, training = _training(plan, model, seed, fold)
     recorded = model["seeds"][str(seed)]["trainings"]
     weights = next(one["weights_sha256"] for one in recorded if one["fold"] == fold)

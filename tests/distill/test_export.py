@@ -416,13 +416,12 @@ def test_data_that_are_gone_or_others(run, says, tmp_path):
     other = people()
     other.values[0, 0, 0] += 1
     with says(
-        "the windows of the run 'here' cannot be had here: the data 'mine.npz' now give other windows than those of run 'here': "
-        "bring back the data that it was done on, or do the run anew"
+        "the data 'mine.npz' now give other windows than those of run 'here': bring back the data that it was done on, or do the run anew"
     ):
         pick("here", windows=other)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
-        with pytest.raises(UserError, match=r"cannot be had here: unknown data set or path 'mine\.npz'"):
+        with pytest.raises(UserError, match=r"cannot be read here: unknown data set or path 'mine\.npz'"):
             pick(run)
 
 
