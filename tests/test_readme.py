@@ -149,6 +149,26 @@ def test_what_is_said_of_kills_is_what_was_counted(repository):
     assert (cluster["trainings"], cluster["done twice"], cluster["identical"]) == (cluster["done"], 0, True)
 
 
+def test_the_table_of_exported_students_is_the_committed_result(readme, repository):
+    section = readme.partition("## On the device")[2].partition("\n## ")[0]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("|")
+    ]
+    found = pd.read_csv(repository / "experiments" / "results" / "export.csv")
+    assert len(rows) == 2 + len(found)
+    for row, one in zip(rows[2:], found.to_dict("records"), strict=True):
+        assert row == [
+            f"{one['samples']}",
+            f"{one['eager_us']:.0f} µs",
+            f"{one['float32_us']:.0f} µs",
+            f"{one['int8_us']:.0f} µs",
+            f"{one['int8_times_faster']:.1f}",
+            f"{one['float32_bytes'] / 1024:.0f} and {one['int8_bytes'] / 1024:.0f} KiB",
+            f"{one['difference']:.1e}",
+            f"{100 * one['int8_agreement']:.1f} %",
+        ]
+
+
 def test_the_effect_of_scaling_is_the_committed_result(readme, repository):
     for name in ("hapt", "basic-motions"):
         results = pd.read_csv(repository / "experiments" / "results" / f"scaling-{name}.csv")
@@ -176,6 +196,11 @@ def test_every_option_that_the_readme_names_exists(readme, capsys):
         (distill, "table"),
         (distill, "report"),
         (distill, "audit"),
+        (distill, "export"),
+        (distill, "predict"),
+        (distill, "stream"),
+        (distill, "stress"),
+        (distill, "compare"),
         (imaging, "convert"),
         (imaging, "show"),
         (imaging, "info"),

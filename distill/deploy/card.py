@@ -9,11 +9,10 @@ from typing import Any
 import pandas as pd
 
 from distill.deploy.contract import INPUT, LOGITS, PROBABILITIES
+from distill.stress import CONDITIONS
 from distill.table import plus_minus
-from tsimage.errors import UserError
+from distill.views import SIGNAL
 
-STRESS = "stress.csv"
-"""In a run directory: what `distill stress` found, with the columns `condition`, `level` and `accuracy`."""
 UNKNOWN = "not known"
 ROLES = {
     "student": "a student distilled from teachers",
@@ -23,7 +22,7 @@ ROLES = {
 }
 
 
-def card(content: Mapping[str, Any], run: Path) -> str:
+def card(content: Mapping[str, Any], run: Path, stressed: pd.DataFrame | None = None) -> str:
     """Write the card of a model.
 
     Parameters
@@ -31,23 +30,20 @@ def card(content: Mapping[str, Any], run: Path) -> str:
     content : mapping
         Everything that is known of it, as `distill.deploy.exporting.export_run` writes it to JSON.
     run : Path
-        The run directory, for what a robustness bench left there.
+        The run directory.
+    stressed : DataFrame, optional
+        What `distill stress` measured of the models of the run; see `distill.stress.measuring.COLUMNS`.
 
     Returns
     -------
     str
-
-    Raises
-    ------
-    UserError
-        If the file of the robustness bench lacks a column.
     """
     sections = (
         ("", _opening(content)),
         ("What it wants to see", _input(content["contract"])),
         ("What it answers", _output(content["contract"])),
         ("How good it is", _quality(content)),
-        ("Robustness", _robustness(run)),
+        ("Robustness", _robustness(content["model"], run, stressed)),
         ("What it learnt from", _data(content["data"])),
         ("How it was trained", _recipe(content)),
         ("Size and speed", _size(content)),
@@ -146,22 +142,25 @@ def _quality(content: Mapping[str, Any]) -> str:
     )
 
 
-def _robustness(run: Path) -> str:
-    path = run / STRESS
-    if not path.exists():
-        return f"Not measured yet; `distill stress {run.name}` does it."
-    found = pd.read_csv(path)
-    lacking = [name for name in ("condition", "level", "accuracy") if name not in found]
-    if lacking:
-        raise UserError(f"'{path}' has no column {lacking[0]}: do distill stress anew, or remove the file")
-    percent = 100 if found["accuracy"].max() <= 1 else 1  # shares or percent
+def _robustness(model: Mapping[str, Any], run: Path, stressed: pd.DataFrame | None) -> str:
+    if stressed is None:
+        return f"Not measured yet; `distill stress {run.name}` does it, and the next export tells it here."
+    mine = stressed[(stressed["role"] == model["role"]) & (stressed["seed"] == model["seed"])]
+    if model["role"] == "teacher":
+        mine = mine[mine["model"] == f"teacher {model['network']}:{SIGNAL}"]
     rows = []
-    for condition, group in found.groupby("condition", sort=False):
-        means = group.groupby("level", sort=False)["accuracy"].mean() * percent
-        rows.append((str(condition), ", ".join(f"{level}: {accuracy:.1f}" for level, accuracy in means.items())))
-    return "Accuracy in % where the windows are disturbed, by level:\n\n" + _table(
-        ("disturbance", "level: accuracy"), rows
-    )
+    for name, group in mine.groupby("condition", sort=False):
+        levels = [
+            f"{level}: {100 * accuracy:.1f}" for level, accuracy in zip(group["level"], group["accuracy"], strict=True)
+        ]
+        known = CONDITIONS.get(str(name))  # not for windows as they are
+        rows.append(
+            (f"{name}, {known.unit}", known.meaning, ", ".join(levels))
+            if known
+            else ("none", "windows as they are", levels[0].removeprefix(": "))
+        )
+    intro = "Accuracy in % of this very model on the same windows, damaged, by level:"
+    return f"{intro}\n\n" + _table(("damage, unit of its levels", "what it does", "level: accuracy"), rows)
 
 
 def _data(data: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ from distill.deploy.running import ROUNDS, Parity, latencies, logits_of, parity,
 from distill.evaluate import metrics
 from distill.models.listing import count_macs
 from distill.prediction import predict
+from distill.stress import read_stress
 from distill.views import View
 from tsimage import atomic
 from tsimage.errors import UserError
@@ -166,7 +167,9 @@ def export_run(
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic.write_bytes(paths[0], files.float32)
     atomic.write_bytes(paths[1], files.int8)
-    atomic.write_bytes(paths[2], card(content, picked.record.folder).encode())
+    stressed = read_stress(picked.record)
+    written = card(content, picked.record.folder, None if stressed is None else stressed.frame)
+    atomic.write_bytes(paths[2], written.encode())
     atomic.write_json(paths[3], content)
     return Exported(
         float32=paths[0], int8=paths[1], card=paths[2], numbers=paths[3], contract=files.contract, content=content

@@ -12,8 +12,9 @@ import torch
 from distill.report import models, origin, results, sights
 from distill.report.networks import latencies, networks_of
 from distill.report.page import Page, Section
-from distill.report.parts import Prose
+from distill.report.parts import Chart, Charts, Prose
 from distill.report.study import Study, study_of
+from distill.stress import read_stress
 from tsimage import atomic
 from tsimage.errors import UserError
 from tsimage.windows import Windows
@@ -52,6 +53,7 @@ def report(study: Study) -> Page:
         sights.examples(study),
         sights.disagreement(study),
         sights.alike(study, networks),
+        _robustness(study),
         origin.certificate(study),
         origin.versions(study),
     ]
@@ -112,6 +114,15 @@ def _detail(study: Study, lacking: list[str]) -> Section | None:
         parts.append(Prose(content=f"From here on everything is about one run: {study.record.name}{chosen}."))
     parts += [Prose(content=sentence, notice=True) for sentence in lacking]
     return Section(title="The run in detail", parts=tuple(parts)) if parts else None
+
+
+def _robustness(study: Study) -> Section | None:
+    """Show what `distill stress` measured of the run; None where it did not."""
+    found = read_stress(study.record)
+    if found is None:
+        return None
+    chart = Chart(figure=found.figure(study.looks), title="Accuracy in % as windows are damaged")
+    return Section(title="Robustness", parts=(Charts(charts=(chart,), caption=" ".join(found.notes())),))
 
 
 def _machine() -> str:

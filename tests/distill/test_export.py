@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -23,7 +24,9 @@ from distill.deploy.contract import KEY, Contract
 from distill.deploy.exporting import export_run, files_of
 from distill.deploy.picking import pick
 from distill.deploy.provenance import provenance
+from distill.layout import read_result
 from distill.models import build_model
+from distill.stress import CONDITIONS, stress
 from tests.distill.made_runs import made_windows, make_run
 from tests.distill.studies import study
 from tests.distill.tiny_grids import RUN
@@ -264,26 +267,43 @@ def test_the_card_has_the_numbers_of_the_run(exported, run):
     assert learnt["sha256 of the windows"] == f"`{windows.fingerprint()}`"
     assert dict(table_of(text, "## How it was trained"))["loss"] == f"`{result['formula']}`"
     assert table_of(text, "## What it wants to see")[1][:3] == ["1", "y", "deg/s"]
-    assert "Not measured yet; `distill stress here` does it." in text
+    assert "Not measured yet; `distill stress here` does it, and the next export tells it here." in text
 
 
-def test_a_card_knows_the_licence_of_the_catalogue_and_what_was_disturbed(exported, tmp_path, says):
+def test_a_card_knows_the_licence_of_the_catalogue_and_what_was_damaged(exported, tmp_path):
     content = json.loads(json.dumps(exported.content))
     content["data"] |= {"licence": "CC BY 4.0", "citation": "A. Person 2012", "place": "wrist", "page": "https://a.b"}
-    frame = pd.DataFrame(
-        {"condition": ["noise"] * 3 + ["drift"], "level": [0, 5, 5, 1], "accuracy": [0.9, 0.7, 0.8, 0.5]}
-    )
-    frame.to_csv(tmp_path / "stress.csv", index=False)
-    text = card(content, tmp_path)
-    assert table_of(text, "## Robustness") == [["noise", "0: 90.0, 5: 75.0"], ["drift", "1: 50.0"]]
+    scores = [
+        ("clean", "", "distilled", "student", 0.95),
+        ("noise", "20", "distilled", "student", 0.9),
+        ("noise", "0", "distilled", "student", 0.7),
+        ("noise", "20", "from scratch", "scratch", 0.2),
+    ]
+    frame = pd.DataFrame(scores, columns=["condition", "level", "model", "role", "accuracy"]).assign(macro_f1=0.5)
+    seed = content["model"]["seed"]
+    both = pd.concat([frame.assign(seed=seed), frame.assign(seed=seed + 1, accuracy=0.1)])
+    text = card(content, tmp_path, both)
+    assert table_of(text, "## Robustness") == [
+        ["none", "windows as they are", "95.0"],
+        [f"noise, {CONDITIONS['noise'].unit}", CONDITIONS["noise"].meaning, "20: 90.0, 0: 70.0"],
+    ]
     learnt = dict(table_of(text, "## What it learnt from"))
     assert (learnt["licence of the data"], learnt["to be cited"]) == ("CC BY 4.0", "A. Person 2012")
     assert "worn at the wrist" in text
-    frame.assign(accuracy=100 * frame["accuracy"]).to_csv(tmp_path / "stress.csv", index=False)
-    assert card(content, tmp_path) == text
-    frame.drop(columns="level").to_csv(tmp_path / "stress.csv", index=False)
-    with says(f"'{tmp_path}/stress.csv' has no column level: do distill stress anew, or remove the file"):
-        card(content, tmp_path)
+
+
+def test_what_was_stressed_is_in_the_card_of_the_next_export(exported, one_graph, tmp_path):
+    assert "Not measured yet" in exported.card.read_text()
+    stress("here", ["jitter"], windows=people())
+    try:
+        again = export_run("here", out=tmp_path / "again.onnx", windows=people(), rounds=2)
+        rows = table_of(again.card.read_text(), "## Robustness")
+        assert [row[0] for row in rows] == ["none", f"jitter, {CONDITIONS['jitter'].unit}"]
+        scores = read_result(Path("here"))["models"][-1]["seeds"][str(exported.content["model"]["seed"])]
+        assert rows[0][2] == f"{100 * scores['accuracy']:.1f}"
+    finally:
+        Path("here", "stress.csv").unlink()
+        Path("here", "stress.json").unlink()
 
 
 def test_the_command(exported, one_graph, capsys, tmp_path):

@@ -17,6 +17,7 @@ from distill.report import models, origin, results, sights
 from distill.report.networks import latencies, network_of, networks_of, similarities
 from distill.report.report import report
 from distill.report.study import study_of
+from distill.stress import stress
 from distill.trace import Trace
 from tests.distill.made_runs import made_windows, make_run
 from tests.distill.tiny_runs import QUICK
@@ -192,6 +193,13 @@ def test_a_changed_history_is_a_sentence(copied, windows):
     charts, notice = models.learning(study_of([copied], windows=windows)).parts
     assert notice.content.startswith(f"from scratch, seed 1: '{path}' is missing or not as it was written")
     assert len(charts.charts) == 2
+
+
+def test_what_was_stressed_is_on_the_page(copied, windows):
+    assert "Robustness" not in [section.title for section in report(study_of([copied], windows=windows)).sections]
+    found = stress(copied, ["jitter"], windows=windows)
+    section = next(s for s in report(study_of([copied], windows=windows)).sections if s.title == "Robustness")
+    assert section.parts[0].caption == " ".join(found.notes())
 
 
 def test_names_are_text(tmp_path):
