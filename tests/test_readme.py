@@ -219,6 +219,7 @@ def test_every_option_that_the_readme_names_exists(readme, capsys):
         "--cpus-per-task",
         "--time",
         "--requeue",
+        "--no-deps",
     }  # of other programs
     assert not {option for option in options - foreign if not re.search(rf"{option}(?![\w-])", helps)}
 
