@@ -13,7 +13,7 @@ import tsimage
 from tsimage.cutting import Recording, Segment
 from tsimage.windows import Windows
 
-settings.register_profile("tests", deadline=None, derandomize=True, max_examples=60, database=None)
+settings.register_profile("tests", deadline=None, derandomize=True, max_examples=40, database=None)
 settings.load_profile("tests")
 
 REPOSITORY = Path(__file__).parents[1]

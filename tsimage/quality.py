@@ -337,6 +337,8 @@ def _spikes(block: np.ndarray, units: Sequence[str], rate_hz: float) -> np.ndarr
 
     Where this happens more than once a second, it is a rhythm: the strikes of a runner's heels.
     """
+    if block.shape[2] < 3:
+        return np.zeros(block.shape[:2], dtype=bool)  # nothing has two neighbours
     floor = np.array([_SPIKE_FLOOR.get(unit, 0.0) for unit in units], dtype=np.float32)
     steps = np.diff(block, axis=2)
     sizes = np.abs(steps)

@@ -372,6 +372,12 @@ def test_any_finite_values_give_flags(values, rate, unit):
     assert flags.max(initial=0) < 512
 
 
+@pytest.mark.parametrize("length", [1, 2])
+def test_windows_of_one_or_two_samples_have_no_spike(length):
+    flags = inspect(windows_of(np.zeros((2, 3, length), np.float32), units=("",) * 3, rate_hz=50.0))
+    assert not (flags & FLAGS["spike"].bit).any()
+
+
 def test_flags_are_counted_by_window_and_filter(says):
     values = walking()
     values[3, :2] = 0.25
