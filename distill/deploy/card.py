@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from distill.deploy.contract import INPUT, LOGITS, PROBABILITIES
+from distill.deploy.running import LIMIT
 from distill.stress import CONDITIONS
 from distill.table import plus_minus
 from distill.views import SIGNAL
@@ -256,10 +257,10 @@ def _parity(content: Mapping[str, Any]) -> str:
     same, int8 = content["parity"], content["int8"]
     calibration = int8["calibration"]
     people = f" of all {calibration['subjects']} people" if calibration["subjects"] else ""
-    relative = ", two millionths of the largest logit" if same["limit"] > 1e-5 else ""
+    why = ", twice what torch itself rounds by" if same["limit"] > LIMIT else ""
     return (
         f"float32: over all {same['windows']:,} windows of the {content['data']['part']} part the largest difference to a logit of torch is "
-        f"{same['difference']:.1e} (allowed {same['limit']:.1e}{relative}), and the class is the same in every window.\n\n"
+        f"{same['difference']:.1e} (allowed {same['limit']:.1e}{why}), and the class is the same in every window.\n\n"
         f"int8: the class is that of float32 in {_percent(int8['agreement'])} % of them; the largest difference of a logit is "
         f"{int8['difference']:.2g}. Its ranges were measured on {calibration['windows']:,} training windows{people}, in which every class "
         "of every person has its share; weights have a scale for each output channel and 7 bits, so that no processor overflows."

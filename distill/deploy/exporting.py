@@ -17,7 +17,7 @@ from distill.deploy.graph import OPSET, check_installed, file_of, graph_of
 from distill.deploy.int8 import quantised, stratified
 from distill.deploy.picking import Picked, pick
 from distill.deploy.provenance import provenance
-from distill.deploy.running import ROUNDS, Parity, latencies, logits_of, parity, peak_values, processor
+from distill.deploy.running import ROUNDS, Parity, exact_logits, latencies, logits_of, parity, peak_values, processor
 from distill.evaluate import metrics
 from distill.models.listing import count_macs
 from distill.prediction import predict
@@ -136,7 +136,9 @@ def export_run(
     scores = _scores(picked.windows, held_out, expected)
     about = {"name": picked.name, "scores": scores, **provenance(picked)}
     files = files_of(picked, about)
-    same = parity(expected, logits_of(files.float32, values))
+    same = parity(
+        expected, logits_of(files.float32, values), exact=lambda rows: exact_logits(picked.model, values[rows])
+    )
     if not same.holds:
         for each in paths:
             each.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from distill.deploy import seal
 from distill.deploy.contract import INPUT, KEY, LOGITS, PROBABILITIES, Contract
 from tsimage.errors import UserError
 
@@ -98,12 +99,12 @@ def bare(model: ModelProto) -> None:
 
 
 def file_of(model: ModelProto, contract: Contract) -> bytes:
-    """Return the bytes of a file that holds a graph and what it wants to see.
+    """Return the bytes of a file that holds a graph, what it wants to see, and a checksum of both.
 
     Parameters
     ----------
     model : ModelProto
-        Is changed: its metadata are the contract and nothing else.
+        Is changed: its metadata are the contract and the checksum, and nothing else.
     contract : Contract
 
     Returns
@@ -114,9 +115,9 @@ def file_of(model: ModelProto, contract: Contract) -> bytes:
     import onnx
 
     bare(model)
-    onnx.helper.set_model_props(model, {KEY: contract.to_json()})
+    onnx.helper.set_model_props(model, {KEY: contract.to_json(), seal.KEY: seal.BLANK})
     onnx.checker.check_model(model, full_check=True)
-    return model.SerializeToString(deterministic=True)
+    return seal.sealed(model.SerializeToString(deterministic=True))
 
 
 def with_convolved_normalisation(model: ModelProto) -> ModelProto:

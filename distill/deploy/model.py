@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from distill.deploy import seal
 from distill.deploy.contract import INPUT, KEY, LOGITS, PROBABILITIES, Contract
 from distill.deploy.network import Network, shape_text
 from tsimage.errors import UserError
@@ -165,7 +166,7 @@ def as_model(network: Network) -> Model:
     Raises
     ------
     UserError
-        If it does not say what it wants to see, or contradicts what it says.
+        If it does not say what it wants to see, is not as it was written, or contradicts what it says.
     """
     path = network.path
     if KEY not in network.metadata:
@@ -173,6 +174,9 @@ def as_model(network: Network) -> Model:
             f"'{path}' is an ONNX file that does not say what it wants to see: use one that distill export wrote (distill "
             "compare takes others, with --classes)"
         )
+    if not network.is_whole:
+        why = "its checksum is another" if seal.KEY in network.metadata else "it carries no checksum"
+        raise UserError(f"'{path}' is not as distill export wrote it, {why}: get it once more, or export it anew")
     contract = Contract.from_json(network.metadata[KEY], str(path))
     fault = _contract_fault(contract) or _graph_fault(network, contract)
     if fault:

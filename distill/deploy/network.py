@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from distill.deploy import seal
 from tsimage.errors import UserError
 
 MAX_BYTES = 1 << 30
@@ -34,6 +35,8 @@ class Network:
     outputs : dict of str to tuple
         Name and shape of each output; an axis that the file leaves open is a word or None.
     metadata : dict of str to str
+    is_whole : bool
+        Whether its bytes are those that were written, by the checksum in its metadata; not where there is none.
     one_by_one : bool
         Whether it takes just one window at a time.
 
@@ -48,10 +51,14 @@ class Network:
         content = _content(path)
         self.n_bytes = len(content)
         self._session = _session(content, path, threads)
-        self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
-        self.outputs = {out.name: tuple(out.shape) for out in self._session.get_outputs()}
-        inputs = self._session.get_inputs()
-        shapes = ", ".join(f"{i.name} {shape_text(i.shape)} {i.type}" for i in inputs) or "none"
+        try:
+            self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
+            inputs = self._session.get_inputs()
+            shapes = ", ".join(f"{i.name} {shape_text(i.shape)} {i.type}" for i in inputs) or "none"
+            self.outputs = {out.name: tuple(out.shape) for out in self._session.get_outputs()}
+        except UnicodeDecodeError as error:
+            raise _damaged(path, f"words that are no text: {error.reason}") from error
+        self.is_whole = seal.is_whole(content, self.metadata.get(seal.KEY, ""))
         if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(inputs[0].shape) != 3:
             raise UserError(
                 f"'{path}' takes the inputs {shapes}: a model here takes one, windows of shape (window, channel, time) in float32"
@@ -125,9 +132,13 @@ def _session(content: bytes, path: Path, threads: int) -> Any:
             raise UserError(
                 f"'{path}' keeps its weights in another file: export it into a single one, as distill export does"
             ) from error
-        raise UserError(
-            f"'{path}' is no ONNX file, or a damaged one ({reason}): get or export it anew with distill export"
-        ) from error
+        raise _damaged(path, reason) from error
+
+
+def _damaged(path: Path, reason: str) -> UserError:
+    return UserError(
+        f"'{path}' is no ONNX file, or a damaged one ({reason}): get or export it anew with distill export"
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -3,6 +3,7 @@
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper, save
 
+from distill.deploy import seal
 from distill.deploy.contract import INPUT, KEY, LOGITS, PROBABILITIES, Contract
 
 CHANNELS, UNITS = ("acc-x", "acc-y", "acc-z"), ("g", "g", "g")
@@ -62,9 +63,12 @@ def graph_of(weights, shape, n_classes, names=(INPUT, LOGITS, PROBABILITIES), ou
 
 
 def write_graph(path, graph, metadata=None, **saving):
+    """Write any graph; with metadata also the checksum, where all is in one file."""
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    helper.set_model_props(model, metadata or {})
+    helper.set_model_props(model, {**metadata, seal.KEY: seal.BLANK} if metadata else {})
     save(model, path, **saving)
+    if metadata and not saving:
+        path.write_bytes(seal.sealed(path.read_bytes()))
     return path
 
 

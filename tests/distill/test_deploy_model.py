@@ -1,7 +1,6 @@
 import json
 import os
 import sys
-from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -110,14 +109,14 @@ def test_a_huge_file_is_not_read(path, says, monkeypatch):
     monkeypatch.setattr(network, "MAX_BYTES", 500)
     size = path.stat().st_size
     with says(
-        f"'{path}' has {size} bytes: models of at most 500 are read, and a student is far smaller; check that this is the "
+        f"'{path}' has {size:,} bytes: models of at most 500 are read, and a student is far smaller; check that this is the "
         "file you mean"
     ):
         open_model(path)
 
 
 @given(st.data())
-def test_a_file_cut_or_changed_anywhere_gives_a_model_or_one_sentence(path, tmp_path_factory, data):
+def test_a_file_cut_or_changed_anywhere_is_refused(path, tmp_path_factory, data):
     content = bytearray(path.read_bytes())
     if data.draw(st.booleans()):
         content = content[: data.draw(st.integers(0, len(content) - 1))]
@@ -125,9 +124,8 @@ def test_a_file_cut_or_changed_anywhere_gives_a_model_or_one_sentence(path, tmp_
         content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     bad = tmp_path_factory.getbasetemp() / "bad.onnx"
     bad.write_bytes(content)
-    with suppress(UserError):
-        found = open_model(bad).predict(some_windows(2))
-        assert np.isfinite(found.energy).all()
+    with pytest.raises(UserError):
+        open_model(bad)
 
 
 def test_weights_in_another_file_are_refused_wherever_one_stands(tmp_path, says, monkeypatch):

@@ -16,7 +16,7 @@ from torch import nn
 from distill.deploy.contract import INPUT, KEY, Contract
 from distill.deploy.graph import IR, OPSET, file_of, graph_of, with_convolved_normalisation
 from distill.deploy.int8 import quantised, stratified
-from distill.deploy.running import latencies, parity, peak_values
+from distill.deploy.running import exact_logits, latencies, parity, peak_values
 from distill.models import MODELS, build_model
 from distill.models.standardize import Standardize, Standardized
 
@@ -194,9 +194,19 @@ def test_parity_counts():
     assert found.limit == 1e-5
     assert found.agreement == 1
     assert not parity(expected, expected + off(1.2e-5)).holds
-    large = parity(10 * expected, 10 * expected + off(1.2e-5))
-    assert large.holds
-    assert large.limit == pytest.approx(6e-5)
+    asked = []
+
+    def exact(rows):
+        asked.append(rows.tolist())
+        return expected[rows] + 8e-6
+
+    assert parity(expected, expected + off(8e-6), exact).limit == 1e-5
+    assert asked == []
+    far = parity(expected, expected + off(1.2e-5), exact)
+    assert asked == [[1]]  # that window alone
+    assert far.limit == pytest.approx(1.6e-5)
+    assert far.holds
+    assert not parity(expected, expected + off(1.7e-5), exact).holds
     turned = parity(expected, expected[:, ::-1])
     assert (turned.other_class, turned.agreement, turned.difference) == (3, 0, 3)
     assert not parity(expected, np.full_like(expected, np.nan)).holds
@@ -224,3 +234,13 @@ def test_times_are_those_of_each_contender():
     assert all(0 < times["low"] <= times["median"] <= times["high"] for times in found.values())
     assert found["eager"]["median"] > found["fast"]["median"]
     assert torch.get_num_threads() == threads
+
+
+def test_exact_logits_are_those_of_float64():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(CHANNELS * LENGTH, 2))
+    values = windows(300)
+    weight, bias = (p.detach().numpy().astype(np.float64) for p in model[1].parameters())
+    expected = values.reshape(300, -1).astype(np.float64) @ weight.T + bias
+    found = exact_logits(model, values)
+    np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-13)
+    assert model[1].weight.dtype == torch.float32  # the network itself is left alone
