@@ -10,7 +10,7 @@ import tyro
 
 
 def export(
-    run: Annotated[Path, tyro.conf.Positional],
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")],
     role: str = "student",
     seed: int | None = None,
     fold: str = "",

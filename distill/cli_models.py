@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def predict(
-    model: Annotated[Path, tyro.conf.Positional],
-    input: Annotated[str, tyro.conf.Positional],
+    model: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")],
+    input: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="INPUT")],
     reading: Annotated[Reading, tyro.conf.arg(name="")] = Reading(),  # noqa: B008  frozen
     hop: str | None = None,
     out: Path | None = None,
@@ -68,7 +68,7 @@ def predict(
 
 
 def stream(
-    model: Annotated[Path, tyro.conf.Positional],
+    model: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")],
     hop: str | None = None,
     time: bool = False,
     json: bool = False,
@@ -131,11 +131,12 @@ def stream(
 
 
 def compare(
-    models: Annotated[tuple[Path, ...], tyro.conf.Positional],
-    on: str,
+    models: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL ...")],
+    on: Annotated[str, tyro.conf.arg(metavar="DATA")],
     reading: Annotated[Reading, tyro.conf.arg(name="")] = Reading(),  # noqa: B008  frozen
     hop: str | None = None,
     classes: str = "",
+    held_out: bool = False,
     json: bool = False,
     debug: bool = False,
 ) -> None:
@@ -148,6 +149,7 @@ def compare(
         reading: how it is read.
         hop: samples (64) or seconds (1.28s) from one window to the next; half a window unless given.
         classes: names of the outputs (a,b,c) of models that distill export did not write, in their order.
+        held_out: count only windows of people that none of the models was trained or chosen on; else there is a warning.
         json: write the comparison as JSON.
         debug: show the traceback of an error.
     """
@@ -158,7 +160,7 @@ def compare(
     if not models:
         raise UserError("there is no model to compare: name .onnx files before --on")
     names = tuple(name.strip() for name in classes.split(",") if name.strip())
-    compared = compare_models(models, on, reading, hop=hop, classes=names, say=_tell)
+    compared = compare_models(models, on, reading, hop=hop, classes=names, held_out=held_out, say=_tell)
     sys.stdout.write((writer.dumps(compared.to_json(), indent=1) if json else str(compared)) + "\n")
 
 

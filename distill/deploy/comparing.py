@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import numpy as np
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
+from distill.deploy.comparison import ROUNDS, Compared, Comparison
 from distill.deploy.contract import LOGITS, Contract
 from distill.deploy.entrants import Entrant, check_same, check_shape, contract_of, enter
 from distill.deploy.fitting import fit
 from distill.deploy.inputs import read_for
 from distill.deploy.labelling import fit_windows
+from distill.deploy.people import is_familiar
 from distill.deploy.reading import Reading
 from distill.deploy.slicing import hop_samples
 from distill.evaluate import metrics
@@ -27,82 +23,7 @@ from tsimage.datasets import Source
 from tsimage.errors import UserError
 from tsimage.windows import Windows
 
-ROUNDS = 200
-"""In each of which every model labels one window, in turn; the median counts."""
 _WARM_UP = 10
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compared:
-    """One model in a comparison.
-
-    Parameters
-    ----------
-    model : str
-        Its file.
-    accuracy, balanced_accuracy, macro_f1 : float
-        From 0 to 1, as `distill.evaluate.metrics` has them.
-    agreement : float
-        Share of windows that get the same class as from the first model.
-    bytes : int
-        Of the file.
-    microseconds : float
-        Median time of one window in one thread.
-    """
-
-    model: str
-    accuracy: float
-    balanced_accuracy: float
-    macro_f1: float
-    agreement: float
-    bytes: int
-    microseconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """Models on the same windows.
-
-    Parameters
-    ----------
-    data : str
-    windows : int
-    classes : tuple of str
-    models : tuple of Compared
-        In the order in which they were named.
-    """
-
-    data: str
-    windows: int
-    classes: tuple[str, ...]
-    models: tuple[Compared, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
-        return asdict(self)
-
-    def __str__(self) -> str:
-        title = f"{self.data}: {self.windows:,} labelled windows of {len(self.classes)} classes"
-        grid = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
-        columns = ("model", "accuracy %", "balanced %", "macro-F1 %", "agreement %", "bytes", "one window")
-        for name in columns:
-            grid.add_column(name, justify="left" if name == "model" else "right", no_wrap=True)
-        for each in self.models:
-            shares = (each.accuracy, each.balanced_accuracy, each.macro_f1, each.agreement)
-            grid.add_row(
-                each.model, *(f"{100 * s:.2f}" for s in shares), f"{each.bytes:,}", f"{each.microseconds:.0f} us"
-            )
-        text = io.StringIO()
-        Console(file=text, width=10_000, color_system=None).print(grid)
-        lines = [line.rstrip() for line in text.getvalue().rstrip().splitlines()]
-        return "\n".join(
-            [
-                *lines,
-                "",
-                "Agreement is the share of windows with the same class as from the first model. One window: median of "
-                f"{ROUNDS} rounds in one thread, each model once in every round.",
-            ]
-        )
 
 
 def compare(
@@ -112,12 +33,14 @@ def compare(
     *,
     hop: str | int | None = None,
     classes: Sequence[str] = (),
+    held_out: bool = False,
     say: Callable[[str], None],
 ) -> Comparison:
     """Let several models label the same windows.
 
     Windows of recordings are cut within their labelled stretches; such with missing samples, or of a class that the models
-    do not know, are left out and counted.
+    do not know, are left out and counted. So are, on request, those of people that any of the models was trained or chosen
+    on; else they are told of each model that says whom it knows.
 
     Parameters
     ----------
@@ -131,13 +54,16 @@ def compare(
         As of `distill.deploy.labelling.label`.
     classes : sequence of str
         In the order of the output of models that do not say it.
+    held_out : bool
+        Whether only windows count of people that none of the models was trained or chosen on, as far as they tell.
     say : callable
         Takes statements on what was read and left out.
 
     Raises
     ------
     UserError
-        For models that do not look at the same windows or know other classes, or data without labels.
+        For models that do not look at the same windows or know other classes, or data without labels; with `held_out`, if
+        there is no window of other people, or nobody can tell.
     """
     reading = reading or Reading()
     entrants = [enter(path, tuple(classes)) for path in paths]
@@ -156,11 +82,12 @@ def compare(
                 f"{', '.join(wanted.classes)}: name the same in classes, in the order of its output"
             )
     windows = _labelled_windows(source, wanted, reading, hop, say)
+    windows, familiar = _familiar(entrants, windows, held_out, say)
     found = []
     order = {name: i for i, name in enumerate(wanted.classes)}
     first: np.ndarray | None = None
     times = _latencies(entrants, windows.values)
-    for entrant, microseconds in zip(entrants, times, strict=True):
+    for entrant, n_familiar, microseconds in zip(entrants, familiar, times, strict=True):
         own = tuple(classes) if entrant.contract is None else entrant.contract.classes
         numbers = np.array([order[name] for name in own])
         predicted = numbers[entrant.score(windows.values).argmax(axis=1)]
@@ -173,11 +100,52 @@ def compare(
                 balanced_accuracy=scores["balanced_accuracy"],
                 macro_f1=scores["macro_f1"],
                 agreement=float(np.mean(predicted == first)),
+                familiar=n_familiar,
                 bytes=entrant.network.n_bytes,
                 microseconds=microseconds,
             )
         )
     return Comparison(data=source.name, windows=len(windows), classes=wanted.classes, models=tuple(found))
+
+
+def _familiar(
+    entrants: Sequence[Entrant], windows: Windows, held_out: bool, say: Callable[[str], None]
+) -> tuple[Windows, list[int | None]]:
+    """Return the windows that count, and how many of them are of people that each model was trained or chosen on."""
+    knows = [
+        None
+        if entrant.contract is None
+        else is_familiar(entrant.contract.about, windows.subjects, windows.name, windows.split)
+        for entrant in entrants
+    ]
+    known = [each for each in knows if each is not None]
+    nameless = bool((windows.subjects == "").any())
+    if held_out:
+        if not known:
+            why = "the windows do not say whose they are" if nameless else "no model says on whom it was trained"
+            mend = "name the column of the person (option subject)" if nameless else "export them anew"
+            raise UserError(f"{windows.name}: {why}, so nobody can be held out: {mend}, or leave out held-out")
+        gone = np.logical_or.reduce(known)
+        if gone.all():
+            raise UserError(
+                f"{windows.name}: all {len(windows):,} windows are of people that a model was trained or chosen on, so none is "
+                "held out: give recordings of other people, or leave out held-out"
+            )
+        if gone.any():
+            say(f"Left out, because a model was trained or chosen on these people: {int(gone.sum()):,} windows")
+        windows = windows.select(~gone)
+        knows = [None if each is None else each[~gone] for each in knows]
+    for entrant, each in zip(entrants, knows, strict=True):
+        if each is not None and each.any():
+            say(
+                f"WARNING: {int(each.sum()):,} of {len(windows):,} windows are of people that '{entrant.network.path}' was trained "
+                "or chosen on, so it looks better than it is (option held-out leaves them out)"
+            )
+    strangers = [str(entrant.network.path) for entrant, each in zip(entrants, knows, strict=True) if each is None]
+    if strangers:
+        why = "the windows do not say whose they are (option subject)" if nameless else "the file does not say"
+        say(f"Whether these people are familiar is not known, because {why}: {', '.join(strangers)}")
+    return windows, [None if each is None else int(each.sum()) for each in knows]
 
 
 def _labelled_windows(
@@ -228,6 +196,7 @@ def _labelled_windows(
                 "stop",
                 "ids",
                 "name",
+                "split",
             )
         },
         labels=renumber[kept.labels],

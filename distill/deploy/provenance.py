@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from distill.config import Run
+from distill.deploy.people import hashes_of
 from distill.deploy.picking import Picked
 from distill.statistics import spread
 from distill.views import SIGNAL
@@ -57,9 +60,17 @@ def _data(picked: Picked) -> dict[str, Any]:
         "part": split.part,
         "train_windows": len(split.train),
         "train_subjects": people(split.train),
+        "people": hashes_of(windows.subjects[_trained_or_chosen_on(picked)].tolist()),
         "evaluation_windows": len(split.evaluation),
         "evaluation_subjects": people(split.evaluation),
     }
+
+
+def _trained_or_chosen_on(picked: Picked) -> np.ndarray:
+    """Return the windows that decided anything about the model: those it learnt from, and those that chose its epoch."""
+    split = picked.split
+    parts = [split.train, *([] if split.stopping is None else [split.stopping])]
+    return np.concatenate([*parts, *([split.evaluation] if picked.run.protocol == "lab" else [])])
 
 
 def _recipe(picked: Picked) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from distill.cli import main
 from distill.deploy.comparing import compare
+from distill.deploy.people import hashes_of
 from distill.deploy.reading import Reading
 from tests.distill.onnx_models import CLASSES, Weights, contract, graph_of, write_graph, write_model
 
@@ -146,6 +147,61 @@ def test_data_without_labels_or_with_others(tmp_path, data, says):
         compared([other], data[1])
 
 
+def knowing(path, *people):
+    """A model that says that it was trained on these people."""
+    return write_model(path, contract(about={"data": {"name": "theirs", "people": hashes_of(people)}}))
+
+
+@pytest.fixture
+def of_people(tmp_path, data):
+    """The same recordings, half of them of ann and half of bob."""
+    frame = data[0].assign(who=np.repeat(["ann", "bob"], 200))
+    frame.to_csv(tmp_path / "people.csv", index=False)
+    return frame, str(tmp_path / "people.csv"), Reading(rate=50.0, label="what", subject="who")
+
+
+def test_windows_of_people_that_a_model_knows_are_told_or_held_out(tmp_path, of_people):
+    frame, path, reading = of_people
+    paths = [knowing(tmp_path / "a.onnx", "Bob"), knowing(tmp_path / "b.onnx", "cem"), write_model(tmp_path / "c.onnx")]
+    found, said = compared(paths, path, reading)
+    assert (found.windows, [each.familiar for each in found.models]) == (35, [16, 0, None])
+    assert said[-2:] == [
+        f"WARNING: 16 of 35 windows are of people that '{paths[0]}' was trained or chosen on, so it looks better than it is "
+        "(option held-out leaves them out)",
+        f"Whether these people are familiar is not known, because the file does not say: {paths[2]}",
+    ]
+    row = next(line for line in str(found).splitlines() if str(paths[2]) in line)
+    assert row.split()[5] == "?"
+    found, said = compared(paths, path, reading, held_out=True)
+    windows, truth = windows_of(frame)
+    right = Weights().logits(windows[:19]).argmax(axis=1) == truth[:19]  # the first five stretches are of ann
+    assert (found.windows, [each.familiar for each in found.models]) == (19, [0, 0, None])
+    assert found.models[0].accuracy == pytest.approx(np.mean(right))
+    assert said[-2] == "Left out, because a model was trained or chosen on these people: 16 windows"
+
+
+def test_nobody_can_be_held_out(tmp_path, of_people, says):
+    _, path, reading = of_people
+    with says(
+        "people: all 35 windows are of people that a model was trained or chosen on, so none is held out: give recordings of other "
+        "people, or leave out held-out"
+    ):
+        compared([knowing(tmp_path / "a.onnx", "ann", "bob")], path, reading, held_out=True)
+    with says(
+        "people: no model says on whom it was trained, so nobody can be held out: export them anew, or leave out held-out"
+    ):
+        compared([write_model(tmp_path / "c.onnx")], path, reading, held_out=True)
+    with says(
+        "people: the windows do not say whose they are, so nobody can be held out: name the column of the person (option "
+        "subject), or leave out held-out"
+    ):
+        compared([knowing(tmp_path / "a.onnx", "ann")], path, LABELLED, held_out=True)
+    _, said = compared([knowing(tmp_path / "a.onnx", "ann")], path, LABELLED)
+    assert said[-1].startswith(
+        "Whether these people are familiar is not known, because the windows do not say whose they"
+    )
+
+
 def test_a_hop_longer_than_a_window(tmp_path, data, says):
     with says("hop '17' is longer than a window of 16 samples: give at most a window"):
         compared([write_model(tmp_path / "a.onnx")], data[1], hop="17")
@@ -162,5 +218,8 @@ def test_the_command_prints_a_table_or_json(tmp_path, data, capsys):
     rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith(f" {tmp_path}")]
     for row, each in zip(rows, found["models"], strict=True):
         shares = [each[name] for name in ("accuracy", "balanced_accuracy", "macro_f1", "agreement")]
-        assert row[:6] == [each["model"], *(f"{100 * share:.2f}" for share in shares), f"{each['bytes']:,}"]
-        assert row[7] == "us"
+        assert row[:7] == [each["model"], *(f"{100 * share:.2f}" for share in shares), "?", f"{each['bytes']:,}"]
+        assert row[8] == "us"
+    with pytest.raises(SystemExit):
+        main([*arguments, "--held-out"])
+    assert "so nobody can be held out" in capsys.readouterr().err

@@ -22,6 +22,7 @@ from distill.deploy import exporting
 from distill.deploy.card import card
 from distill.deploy.contract import KEY, Contract
 from distill.deploy.exporting import export_run, files_of
+from distill.deploy.people import OWN_SPLIT, hashes_of
 from distill.deploy.picking import pick
 from distill.deploy.provenance import provenance
 from distill.layout import read_result
@@ -177,6 +178,8 @@ def test_what_the_files_say_of_themselves(exported, run):
         == json.loads((run / "seed-1" / "student-wrn10-1" / "training.json").read_text())["weights_sha256"]
     )
     assert about["data"]["windows_sha256"] == people().fingerprint()
+    assert about["data"]["people"] == hashes_of(["s00", "s01", "s02", "s03"])
+    assert about["data"]["split"] == OWN_SPLIT
     recipe = about["recipe"]
     assert (recipe["alpha"], recipe["lambda"], recipe["temperature"], recipe["epochs"]) == (0.3, 0.7, 4, 3)
     assert recipe["teachers"] == {"wrn10-1:gasf": 0.3, "wrn10-1:signal": 0.7}
