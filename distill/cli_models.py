@@ -113,7 +113,14 @@ def stream(
         try:
             if not json:
                 _print_header()
-            for line in read_lines(sys.stdin.buffer, contract.channels, contract.rate_hz, timed=time, say=_tell):
+            for line in read_lines(
+                sys.stdin.buffer,
+                contract.channels,
+                contract.rate_hz,
+                timed=time,
+                length=contract.length,
+                say=_tell,
+            ):
                 if line.fault:
                     malformed += 1
                     _tell(f"line {line.number}: {line.fault}: taken as a missing sample")

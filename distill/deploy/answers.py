@@ -55,7 +55,7 @@ class Answer:
         return [
             str(self.start),
             str(self.stop),
-            f"{self.seconds:.10g}",
+            f"{self.seconds:.15g}",
             self.label,
             "" if self.probability is None else f"{self.probability:.7f}",
             "" if self.energy is None else f"{self.energy:.6f}",

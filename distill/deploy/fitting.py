@@ -17,7 +17,14 @@ RATE_TOLERANCE = 0.01
 """Clocks are off by as much; over a window of 128 samples that is one sample."""
 
 
-def match_channels(where: object, there: Sequence[str], wanted: Sequence[str], named: Sequence[str] = ()) -> list[int]:
+def match_channels(
+    where: object,
+    there: Sequence[str],
+    wanted: Sequence[str],
+    named: Sequence[str] = (),
+    *,
+    mend: str = "say which to take, in the order of the model (option channels)",
+) -> list[int]:
     """Find the channels that a model wants, in its order.
 
     Names are the same if they differ only in case, spaces and signs: `Acc_X` is `acc-x`.
@@ -32,6 +39,8 @@ def match_channels(where: object, there: Sequence[str], wanted: Sequence[str], n
         The channels of the model.
     named : sequence of str
         The channels to take for those of the model, in its order, where the user says so.
+    mend : str
+        What to do where one is not there, for errors.
 
     Returns
     -------
@@ -60,14 +69,14 @@ def match_channels(where: object, there: Sequence[str], wanted: Sequence[str], n
             if name not in there:
                 raise unknown(f"channel of {where}", name, there)
         return [there.index(name) for name in named]
-    alike = [[i for i, name in enumerate(there) if _plain(name) == _plain(want)] for want in wanted]
+    alike = [[i for i, name in enumerate(there) if plain(name) == plain(want)] for want in wanted]
     exact = [[i for i, name in enumerate(there) if name == want] for want in wanted]
     found = [same if len(same) == 1 else near for same, near in zip(exact, alike, strict=True)]
     missing = [want for want, places in zip(wanted, found, strict=True) if len(places) != 1]
     if missing:
         raise UserError(
             f"{where}: the model wants the channels {', '.join(wanted)}, and there is no {', '.join(missing)} among "
-            f"{', '.join(there) or 'none'}: say with channels which to take, in the order of the model"
+            f"{', '.join(there) or 'none'}: {mend}"
         )
     return [places[0] for places in found]
 
@@ -226,11 +235,16 @@ def fit(
 
 
 def _say_order(names: Sequence[str], order: Sequence[int], contract: Contract, say: Callable[[str], None]) -> None:
-    if any(_plain(name) != _plain(want) for name, want in zip(names, contract.channels, strict=True)):
+    if any(plain(name) != plain(want) for name, want in zip(names, contract.channels, strict=True)):
         say("Channels taken as: " + ", ".join(f"{a} for {b}" for a, b in zip(names, contract.channels, strict=True)))
     elif list(order) != sorted(order):
         say(f"Channels put into the order of the model, by name: {', '.join(names)}")
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """Return what of a channel's name tells it from others: no capitals, spaces or signs.
+
+    >>> plain("Acc_X") == plain("acc-x")
+    True
+    """
     return re.sub(r"[\W_]+", "", name).casefold() or name

@@ -12,7 +12,7 @@ from tsimage.windows import Windows
 
 MARGIN = 0.1
 """By this share of the range of the training windows a value may lie outside of it: people move more or less."""
-CLOSED = ("constant", "saturated")
+CLOSED = ("constant", "saturated", "wrong-unit")
 """Flags of `tsimage.quality` that close the gate, as values out of range do."""
 
 
@@ -36,7 +36,7 @@ class Inspection:
     whole : ndarray of bool, shape (window,)
         No sample is missing and none torn off: windows that can be labelled at all.
     closed : ndarray of bool, shape (window,)
-        Flat or saturated on a channel, or out of the range of the training windows.
+        Flat, saturated or in a unit that gravity contradicts on a channel, or out of the range of the training windows.
     text : list of str
         All faults of each window, empty where there are none.
 

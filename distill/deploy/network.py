@@ -125,7 +125,8 @@ def _session(content: bytes, path: Path, threads: int) -> Any:
     # Weights are looked for below the model's own path, a file, so that none outside of it is ever opened.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.absolute()))
     try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        # without the fallback, which prints what went wrong and then tries the same once more
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # the runtime has a class of error of its own for each cause
         reason = _reason(error)
         if "xternal data" in reason:

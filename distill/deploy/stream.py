@@ -24,7 +24,8 @@ class Stream:
     hop : int or str, optional
         Samples (64) or seconds ("1.28s") from one window to the next; half a window unless given.
     gate : bool
-        Whether windows that are flat, saturated or out of the range of the training windows stay without a label.
+        Whether windows that are flat, saturated, in another unit as gravity tells, or out of the range of the training windows
+        stay without a label.
     """
 
     def __init__(self, model: Model, hop: str | int | None = None, *, gate: bool = True) -> None:

@@ -53,7 +53,7 @@ def test_an_exact_name_comes_before_those_alike():
 def test_channels_that_are_not_there(says):
     with says(
         "recording 'r1': the model wants the channels acc-x, acc-y, acc-z, and there is no acc-z among acc-x, acc-y, up: say "
-        "with channels which to take, in the order of the model"
+        "which to take, in the order of the model (option channels)"
     ):
         fitted(lying(channels=("acc-x", "acc-y", "up")))
     with says(

@@ -99,6 +99,15 @@ def test_files_that_are_no_models(tmp_path, says, path):
             open_model(bad)
 
 
+@pytest.mark.parametrize("name", [b"kernel", b"pooled", b"made", b"logits", b"windows", b"Conv", b"sha256"])
+def test_a_name_that_is_no_text_is_one_sentence(path, tmp_path, capfd, name):
+    bad = tmp_path / "bad.onnx"
+    bad.write_bytes(path.read_bytes().replace(name, b"\xe5" + name[1:]))
+    with pytest.raises(UserError, match=r"or a damaged one|cannot be run|not as distill export wrote"):
+        open_model(bad)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_pipe_is_no_model(tmp_path, says):
     os.mkfifo(tmp_path / "pipe")
     with says(f"'{tmp_path / 'pipe'}' is a pipe or a device: give an .onnx file that distill export wrote"):

@@ -143,7 +143,7 @@ def test_columns_that_are_not_there(model, tmp_path, says):
     path = table(tmp_path / "r.csv", samples(64), ("a", "b", "c"))
     with says(
         f"{path}: the model wants the channels acc-x, acc-y, acc-z, and there is no acc-x, acc-y, acc-z among time, a, b, c: "
-        "say with channels which to take, in the order of the model"
+        "say which to take, in the order of the model (option channels)"
     ):
         labelled(model, path, Reading(time="time"))
 

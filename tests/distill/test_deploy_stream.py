@@ -111,6 +111,14 @@ def test_the_gate_keeps_labels_from_what_is_poor_unless_it_is_open(model, spoil,
     assert let.label == model.contract.classes[int(model.predict(values.T[None]).classes[0])]
 
 
+def test_the_gate_is_closed_to_g_where_a_model_wants_another_unit(tmp_path):
+    other = open_model(
+        write_model(tmp_path / "m.onnx", contract(units=("m/s^2",) * 3, low=(-40.0,) * 3, high=(40.0,) * 3))
+    )
+    (found,) = answered(Stream(other, 16), samples(16))
+    assert (found.label, found.flags) == ("", "wrong-unit(acc-x|acc-y|acc-z)")
+
+
 def test_faults_that_the_gate_lets_pass_are_flagged_and_labelled(model):
     values = samples(16)
     values[7, 0] = 2.5
@@ -155,8 +163,8 @@ def test_a_header_names_the_channels():
 
 def test_a_header_without_the_channels_is_refused(says):
     with says(
-        "the header: the model wants the channels x, y, and there is no y among x, z: say with channels which to take, in the "
-        "order of the model"
+        "the header: the model wants the channels x, y, and there is no y among x, z: name them so, or leave out the header "
+        "and send them in this order"
     ):
         lines("x,z\n1,2\n")
 
@@ -203,10 +211,57 @@ def test_times_tell_what_was_lost_and_what_is_out_of_order():
 @pytest.mark.parametrize("rate_hz", [25.0, 100.0, 5.0])
 def test_times_of_another_rate_are_refused(says, rate_hz):
     with says(
-        f"the times up to line 257 tell a rate of {rate_hz:g} Hz and the model wants 50 Hz: send samples at that rate (distill "
-        "predict resamples recordings)"
+        f"the times up to line 256 tell a rate of {rate_hz:g} Hz and the model wants 50 Hz: send samples at that rate, with "
+        "times in seconds (distill predict resamples recordings)"
     ):
         lines("".join(f"{i / rate_hz:.4f},1,2\n" for i in range(300)), timed=True)
+
+
+def test_the_rate_is_judged_before_the_first_window_is_full(run, model, tmp_path):
+    longer = write_model(tmp_path / "long.onnx", contract(length=64))
+    text = "".join(f"{i / 100:.2f},0.1,0.6,0.8\n" for i in range(200))
+    out, err = run(text, "--time", model=longer, code=2)
+    assert len(out) == 1
+    assert err[0].startswith("distill: the times up to line 64 tell a rate of 100 Hz")
+
+
+def test_a_clock_that_was_set_back_costs_one_sample_and_tears():
+    times = ["9.96", "9.98", "0.00", "0.02", "0.04", "0.03", "0.06"]
+    found, said = lines("".join(f"{t},1,2\n" for t in times), timed=True)
+    assert [line.fault for line in found] == [
+        *["", "", "time 0 is not after 9.98", "", "", "time 0.03 is not after 0.04", ""]
+    ]
+    assert [line.torn for line in found] == [False, False, False, True, False, False, False]
+    assert said == ["line 4: the clock was set back from 9.98 to 0.02 s"]
+
+
+def test_times_of_day_keep_their_digits(model):
+    stream = Stream(model, 16)
+    answer = [stream.push(row, 1700000000 + i / 50) for i, row in enumerate(samples(16))][-1]
+    assert answer.cells()[2] == "1700000000"
+    answer = [stream.push(row, 1700000000.32 + i / 50) for i, row in enumerate(samples(16))][-1]
+    assert answer.cells()[2] == "1700000000.32"
+    found, _ = lines("1700000000.02,1,2\n1700000000.01,1,2\n", timed=True)
+    assert found[1].fault == "time 1700000000.01 is not after 1700000000.02"
+
+
+def test_a_header_comes_before_the_first_sample_or_again():
+    found, said = lines("boot v1.2\n\ny,x\n1,2\n3,4\nx,y\n5,6\nover,now\n")
+    assert [(line.number, line.values, line.torn) for line in found] == [
+        (1, None, False),
+        (2, None, False),
+        (4, (2.0, 1.0), False),
+        (5, (4.0, 3.0), False),
+        (7, (5.0, 6.0), True),
+        (8, None, False),
+    ]
+    assert said == ["Channels taken by name from y, x: x, y"]
+
+
+@pytest.mark.parametrize("text", ["0.5;1", "0,5;1", "0.5\t1", "1 2"])
+def test_numbers_without_commas_are_refused_at_once(text, says):
+    with says(f"line 1 has no commas between its numbers ('{text}'): put commas there, and points for decimals"):
+        lines(text + "\n")
 
 
 def test_times_that_jitter_are_of_the_right_rate():
@@ -245,9 +300,15 @@ def test_a_long_stream_needs_no_more_memory_than_a_short_one(model):
 def run(model, monkeypatch, capsys):
     """Run the command on text; returns the lines of stdout and of stderr."""
 
-    def _run(text, *options):
+    def _run(text, *options, model=model.path, code=None):
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
-        main(["stream", str(model.path), *options])
+        arguments = ["stream", str(model), *options]
+        if code is None:
+            main(arguments)
+        else:
+            with pytest.raises(SystemExit) as left:
+                main(arguments)
+            assert left.value.code == code
         said = capsys.readouterr()
         return said.out.splitlines(), said.err.splitlines()
 
