@@ -20,20 +20,24 @@ def predict(
     input: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="INPUT")],
     reading: Annotated[Reading, tyro.conf.arg(name="")] = Reading(),  # noqa: B008  frozen
     hop: str | None = None,
+    gate: bool = False,
     out: Path | None = None,
     plot: Path | None = None,
     debug: bool = False,
 ) -> None:
     """Label every window of a recording with an exported model, as CSV: label, probability, energy, quality flags.
 
-    Windows with a gap are listed without a label; those of poor quality have one, and flags. A window is unknown whose energy, the log-sum-exp of the logits, is lower
-    than in 99 % of the training windows. What was read, and the minutes of each activity, are told on stderr.
+    Windows with a gap are listed without a label. Those of poor quality have one, and flags; with --gate they have none, as in
+    distill stream. A window is unknown if its energy, the log-sum-exp of the logits, is lower than in 99 % of the training
+    windows. What was read, and the minutes of each activity, are told on stderr.
 
     Args:
         model: an .onnx file that distill export wrote.
         input: data set of the catalogue, or a file or folder of recordings or windows.
         reading: how it is read.
         hop: samples (64) or seconds (1.28s) from one window to the next; half a window unless given.
+        gate: leave windows without a label in which a channel is flat, saturated, in another unit as gravity tells, or outside
+            of what the model learnt from. What distill stream answers to the same samples is then the same.
         out: write the CSV to this file instead of printing.
         plot: draw signals and labels over time to this file, ending in .png.
         debug: show the traceback of an error.
@@ -46,8 +50,11 @@ def predict(
 
     if plot is not None and plot.suffix != ".png":
         raise UserError(f"plot '{plot}' is not allowed: the name of the picture must end in .png")
+    for path in (out, plot):
+        if path is not None and path.is_dir():
+            raise UserError(f"cannot write to '{path}': it is a folder, name a file in it")
     opened = open_model(model)
-    labelled = label(opened, input, reading, hop, say=_tell)
+    labelled = label(opened, input, reading, hop, gate=gate, say=_tell)
     if plot is not None:
         from distill.deploy.figure import draw
 
@@ -77,9 +84,11 @@ def stream(
 ) -> None:
     """Label samples as they come on stdin, one line of numbers with commas each, and print a line per window.
 
-    The first line may name the channels. A malformed line is told, counted and taken as a missing sample. A window has no
-    label if samples are missing in it or, unless --no-gate, if a channel is flat, saturated or outside of what the model
-    learnt from; its flags tell which.
+    Samples come in the units and at the rate of the model, in the order of its channels or below a line with their names. A
+    malformed line is told, counted and taken as a missing sample. A window has no label if samples are missing in it or,
+    unless --no-gate, if a channel is flat, saturated, in another unit as gravity tells, or outside of what the model learnt
+    from; its flags tell which. The answers are those of distill predict --gate on the same samples, but that predict leaves
+    malformed rows out where a stream keeps their place.
 
     Args:
         model: an .onnx file that distill export wrote.

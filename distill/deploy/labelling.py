@@ -16,6 +16,7 @@ from distill.deploy.fitting import check_rate, fit, in_units, match_channels, ma
 from distill.deploy.gate import Inspection
 from distill.deploy.inputs import read_for
 from distill.deploy.model import Model
+from distill.deploy.people import is_familiar
 from distill.deploy.reading import Reading
 from distill.deploy.slicing import Sliced, check_any, hop_samples, slice_recording, slice_windows
 from tsimage.datasets import Source
@@ -36,12 +37,15 @@ class Labelled:
     each_s : float or None
         Seconds that each window stands for, which is the hop; None where windows had been cut before.
     contract : Contract
+    is_familiar : bool
+        Whether the model says that it was trained or chosen on this person.
     """
 
     sliced: Sliced
     answers: tuple[Answer, ...]
     each_s: float | None
     contract: Contract
+    is_familiar: bool
 
     def rows(self) -> Iterable[list[str]]:
         """Return the rows of a csv file, in the order of `HEADER`."""
@@ -58,18 +62,20 @@ class Labelled:
         unlike = sum(bool(a.unknown) for a in self.answers)
         if unlike:
             parts.append(f"unknown among these {self._amount(unlike)}")
+        poor = sum(bool(a.label and a.flags) for a in self.answers)
+        if poor:
+            parts.append(f"flagged among these {self._amount(poor)}")
         lost = len(self.answers) - counts.total()
         if lost:
-            parts.append(f"not labelled for gaps {self._amount(lost)}")
+            parts.append(f"not labelled {self._amount(lost)}")
         total = (
             f"{len(self.answers):,} windows" if self.each_s is None else f"{self._amount(len(self.answers))} minutes"
         )
         known = [t == a.label for a, t in zip(self.answers, self.sliced.truth, strict=True) if t and a.label]
-        told = (
-            f"; right in {100 * sum(known) / len(known):.1f} % of {len(known):,} windows whose label is known"
-            if known
-            else ""
-        )
+        told = ""
+        if known:
+            told = f"; right in {100 * sum(known) / len(known):.1f} % of {len(known):,} windows whose label is known"
+            told += ", of a person whom the model was trained or chosen on" if self.is_familiar else ""
         return f"{name}: {total}: {', '.join(parts)}{told}"
 
     def _amount(self, n: int) -> str:
@@ -81,12 +87,19 @@ HEADER = ("recording", "subject", *COLUMNS, "true_label")
 
 
 def label(
-    model: Model, data: str, reading: Reading | None = None, hop: str | int | None = None, *, say: Callable[[str], None]
+    model: Model,
+    data: str,
+    reading: Reading | None = None,
+    hop: str | int | None = None,
+    *,
+    gate: bool = False,
+    say: Callable[[str], None],
 ) -> list[Labelled]:
     """Label every window of a recording, file, folder or data set.
 
-    Windows begin at every hop from the first sample of each recording, as in a stream; one with a gap in it has no label. Other faults are
-    flagged, but do not keep a window from being labelled, as the gate of a stream does.
+    Windows begin at every hop from the first sample of each recording, as in a stream; one with a gap in it has no label. Other
+    faults are flagged, but do not keep a window from being labelled unless `gate` is set. Then every answer is that of a
+    `distill.deploy.stream.Stream` that was given the same samples.
 
     Parameters
     ----------
@@ -96,6 +109,9 @@ def label(
     reading : Reading, optional
     hop : int or str, optional
         Samples (64) or seconds ("1.28s") from one window to the next; half a window unless given.
+    gate : bool
+        Whether windows of poor quality stay without a label. Each is then looked at alone, as in a stream, so that
+        flags are left out that need the whole recording (see `distill.deploy.gate.Inspection`).
     say : callable
         Takes statements on what was read and how it was brought to what the model wants.
 
@@ -115,7 +131,7 @@ def label(
     sliced, each_s = sliced_for(contract, read_for(data, reading, contract.channels, say=say), reading, hop, say=say)
     check_any(sliced, contract.length, contract.rate_hz)
     assert each_s is None or each_s == step / contract.rate_hz
-    return [_labelled(model, each, each_s) for each in sliced]
+    return [_labelled(model, each, each_s, gate) for each in sliced]
 
 
 def sliced_for(
@@ -144,6 +160,12 @@ def sliced_for(
         return slice_windows(fit_windows(content, contract, reading, say=say)), None
     step = hop_samples(hop, contract.length, contract.rate_hz)
     recordings = fit(content.recordings, contract, named=reading.channels, resample=reading.resample, say=say)
+    broken = sum(bool(recording.breaks) for recording in recordings)
+    if broken:
+        say(
+            f"Breaks in time in {broken:,} of {len(recordings):,} recordings: seconds count the samples that are there, so after a "
+            "break they are behind the clock"
+        )
     return [slice_recording(r, contract.length, step) for r in recordings], step / contract.rate_hz
 
 
@@ -189,19 +211,32 @@ def write_csv(labelled: Sequence[Labelled], file: IO[str]) -> None:
         out.writerows(each.rows())
 
 
-def _labelled(model: Model, sliced: Sliced, each_s: float | None) -> Labelled:
+def _labelled(model: Model, sliced: Sliced, each_s: float | None, gate: bool) -> Labelled:
     contract = model.contract
-    found = Inspection(sliced.values, contract, sliced.gaps, sliced.torn, sliced.start)
+    n = len(sliced.start)
+    parts = [slice(i, i + 1) for i in range(n)] if gate else [slice(0, n)]
+    found = [
+        Inspection(sliced.values[rows], contract, sliced.gaps[rows], sliced.torn[rows], sliced.start[rows])
+        for rows in parts
+    ]
+    labelled = np.concatenate([np.zeros(0, dtype=bool), *(each.whole & ~(each.closed & gate) for each in found)])
     made = answers(
         sliced.start.tolist(),
         (sliced.start / contract.rate_hz).tolist(),
         contract.length,
-        found.text,
-        found.whole,
-        model.predict(_only(sliced.values, found.whole)),
+        [text for each in found for text in each.text],
+        labelled,
+        model.predict(_only(sliced.values, labelled)),
         contract.classes,
     )
-    return Labelled(sliced=sliced, answers=tuple(made), each_s=each_s, contract=contract)
+    familiar = is_familiar(contract.about, np.array([sliced.subject]))
+    return Labelled(
+        sliced=sliced,
+        answers=tuple(made),
+        each_s=each_s,
+        contract=contract,
+        is_familiar=familiar is not None and bool(familiar[0]),
+    )
 
 
 def _only(values: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -57,8 +57,8 @@ def test_channels_that_are_not_there(says):
     ):
         fitted(lying(channels=("acc-x", "acc-y", "up")))
     with says(
-        "r: the model wants the channels acc-x, acc-y, acc-z, and there is no acc-x among Acc_X, ACC X, acc-y, acc-z: say with "
-        "channels which to take, in the order of the model"
+        "r: the model wants the channels acc-x, acc-y, acc-z, and there is no acc-x among Acc_X, ACC X, acc-y, acc-z: say which "
+        "to take, in the order of the model (option channels)"
     ):
         match_channels("r", ["Acc_X", "ACC X", "acc-y", "acc-z"], WANTED)
 

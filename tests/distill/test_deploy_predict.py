@@ -13,8 +13,10 @@ from distill.cli import main
 from distill.deploy.figure import draw
 from distill.deploy.labelling import HEADER, label, write_csv
 from distill.deploy.model import open_model
+from distill.deploy.people import hashes_of
 from distill.deploy.reading import Reading
 from distill.deploy.slicing import hop_samples, slice_recording
+from distill.deploy.stream import Stream
 from tests.distill.onnx_models import CLASSES, Weights, contract, write_model
 from tsimage.cutting import Recording, Segment
 from tsimage.units import STANDARD_GRAVITY
@@ -181,6 +183,7 @@ def test_windows_with_gaps_are_listed_and_not_labelled(model, tmp_path):
     values[50, 2] = "broken"  # a malformed row is rejected, and leaves a break
     frame, (found,), said = labelled(model, table(tmp_path / "r.csv", values), Reading(time="time"))
     assert "rejected 1" in said[0]
+    assert said[-1].startswith("Breaks in time in 1 of 1 recordings: seconds count the samples that are there")
     why = {8: "gap(acc-y)", 16: "gap(acc-y)", 40: "break", 48: "break"}
     assert frame["start"].tolist() == list(range(0, 64, 8))
     assert frame["flags"].tolist() == [why.get(a, "") for a in range(0, 64, 8)]
@@ -190,7 +193,7 @@ def test_windows_with_gaps_are_listed_and_not_labelled(model, tmp_path):
     logits = Weights().logits(whole)
     kept = frame[frame["label"] != ""]
     np.testing.assert_allclose(kept["probability"].astype(float), softmax(logits, axis=1).max(axis=1), atol=1e-5)
-    assert found.summary().endswith("not labelled for gaps 0.01")
+    assert found.summary().endswith("not labelled 0.01")
 
 
 def test_what_leaves_the_range_of_training_is_flagged(model, tmp_path):
@@ -288,6 +291,38 @@ def test_the_command_writes_csv_and_picture(model, tmp_path, capsys):
         assert image.size[0] == 1320
     assert re.search(r"^r: 0\.02 minutes: \w+ 0\.02$", said.err, re.MULTILINE)
     assert said.err.endswith("0.02\n")
+
+
+def test_the_command_answers_as_a_stream_does(model, tmp_path, capsys):
+    values = samples(64)
+    values[32:48, 1] = 0.6
+    path = table(tmp_path / "r.csv", values)
+    main(["predict", str(model.path), path, "--time", "time", "--hop", "16", "--gate"])
+    rows = [row.split(",") for row in capsys.readouterr().out.splitlines()[1:]]
+    stream = Stream(model, 16)
+    found = [answer for value in values if (answer := stream.push(value)) is not None]
+    assert [row[2:-1] for row in rows] == [answer.cells() for answer in found]
+    assert [row[5] != "" for row in rows] == [True, True, False, True]
+    assert rows[2][-2] == "constant(acc-y)+stuck(acc-y)"
+
+
+def test_a_person_whom_the_model_knows_is_told(tmp_path):
+    frame = pd.DataFrame(samples(64), columns=list(WANTED)).assign(who=["ann"] * 32 + ["bob"] * 32, what="walk")
+    frame.to_csv(tmp_path / "all.csv", index=False)
+    about = {"data": {"people": hashes_of(["bob"])}}
+    model = open_model(write_model(tmp_path / "m.onnx", contract(about=about)))
+    _, found, _ = labelled(model, str(tmp_path / "all.csv"), Reading(rate=50.0, subject="who", label="what"))
+    told = [each.summary().endswith(", of a person whom the model was trained or chosen on") for each in found]
+    assert told == [False, True]
+
+
+@pytest.mark.parametrize("option", ["--out", "--plot"])
+def test_a_folder_is_no_file_to_write(model, tmp_path, capsys, option):
+    folder = tmp_path / "folder.png"
+    folder.mkdir()
+    with pytest.raises(SystemExit):
+        main(["predict", str(model.path), "r.csv", option, str(folder)])
+    assert capsys.readouterr().err == f"distill: cannot write to '{folder}': it is a folder, name a file in it\n"
 
 
 def test_the_command_refuses_other_pictures(model, capsys):

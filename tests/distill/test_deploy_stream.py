@@ -46,21 +46,25 @@ def answered(stream, rows):
     n=st.integers(17, 70),
     seed=st.integers(0, 9),
     missing=st.sets(st.integers(0, 69), max_size=3),
+    gate=st.booleans(),
 )
-def test_a_stream_is_the_batch(models, tmp_path_factory, length, hop, n, seed, missing):
+def test_a_stream_is_the_batch(models, tmp_path_factory, length, hop, n, seed, missing, gate):
     model, values = models[length], samples(n, seed)
     values[:: 1 + seed] *= 1 + seed
+    values[n // 2 : n // 2 + 6, 1] = 2.0  # flat, and the end of a range
     frame = pd.DataFrame(values, columns=list(WANTED))
     frame.loc[[i for i in missing if i < n]] = np.nan
     path = tmp_path_factory.getbasetemp() / "stream.csv"
     frame.to_csv(path, index=True, index_label="number")
-    (batch,) = label(model, str(path), Reading(rate=50.0), hop, say=lambda _: None)
+    (batch,) = label(model, str(path), Reading(rate=50.0), hop, gate=gate, say=lambda _: None)
     rows = [None if i in missing else row for i, row in enumerate(values)]
-    found = answered(Stream(model, hop, gate=False), rows)
+    found = answered(Stream(model, hop, gate=gate), rows)
     assert len(found) == len(batch.answers) == len(range(0, n - length + 1, hop))
     for one, other in zip(found, batch.answers, strict=True):
         assert (one.start, one.stop, one.seconds, one.label) == (other.start, other.stop, other.seconds, other.label)
-        assert (one.label == "") == any(one.start <= i < one.stop for i in missing)
+        gone = any(one.start <= i < one.stop for i in missing)
+        assert (one.label == "") == gone if not gate else (one.label == "") >= gone
+        assert one.flags == other.flags or not gate
         if one.label:
             assert one.probability == pytest.approx(other.probability, abs=1e-6)
             assert one.energy == pytest.approx(other.energy, abs=1e-5)
