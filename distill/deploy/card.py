@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ def card(content: Mapping[str, Any], run: Path, stressed: pd.DataFrame | None = 
     """
     sections = (
         ("", _opening(content)),
-        ("What it wants to see", _input(content["contract"])),
+        ("What it wants to see", _input(content["contract"], content["data"].get("gravity", {}))),
         ("What it answers", _output(content["contract"])),
         ("How good it is", _quality(content)),
         ("Robustness", _robustness(content["model"], run, stressed)),
@@ -58,7 +58,18 @@ def card(content: Mapping[str, Any], run: Path, stressed: pd.DataFrame | None = 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["--"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(_line(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _line(text: str) -> str:
+    """Put names that somebody gave onto one line."""
+    return " ".join(text.split())
+
+
+def _listed(names: Iterable[str]) -> str:
+    """List names, which may hold commas."""
+    lines = [_line(name) for name in names]
+    return ("; " if any("," in name for name in lines) else ", ").join(lines)
 
 
 def _percent(share: float | None) -> str:
@@ -80,7 +91,7 @@ def _opening(content: Mapping[str, Any]) -> str:
     )
 
 
-def _input(contract: Mapping[str, Any]) -> str:
+def _input(contract: Mapping[str, Any], gravity: Mapping[str, bool]) -> str:
     rows = [
         (str(number), channel, unit or UNKNOWN, f"{low:.4g} to {high:.4g}")
         for number, (channel, unit, low, high) in enumerate(
@@ -92,15 +103,26 @@ def _input(contract: Mapping[str, Any]) -> str:
         f"{contract['rate_hz']:g} Hz. Nothing is to be scaled or filtered before: the standardisation is part of the model. Channels "
         "in this order and in these units:\n\n"
         + _table(("number", "channel", "unit", "range in the training windows"), rows)
+        + _gravity(gravity)
         + "\n\nAnother order, unit or rate gives wrong answers without any warning from the model itself; `distill predict` checks "
         "them."
     )
 
 
+def _gravity(gravity: Mapping[str, bool]) -> str:
+    """Say in which channels gravity must be, and in which not."""
+    sides = (
+        ("Gravity is in {}: it must not be removed.", [name for name, there in gravity.items() if there]),
+        ("Gravity is not in {}: it must be removed.", [name for name, there in gravity.items() if not there]),
+    )
+    said = " ".join(text.format(_listed(names)) for text, names in sides if names)
+    return f"\n\n{said}" if said else ""
+
+
 def _output(contract: Mapping[str, Any]) -> str:
-    named = ", ".join(contract["classes"])
+    named = _listed(f"{number} {name}" for number, name in enumerate(contract["classes"]))
     return (
-        f"`{PROBABILITIES}` (window, class), which add up to 1, and `{LOGITS}`, of which they are the softmax. Classes in this order: "
+        f"`{PROBABILITIES}` (window, class), which add up to 1, and `{LOGITS}`, of which they are the softmax. Classes by number: "
         f"{named}.\n\nWhere log(sum(exp({LOGITS}))) lies below {contract['energy']:g}, as it does for 1 % of the training windows, the "
         "window is unlike those that the model learnt from, and its answer should not be trusted."
     )
@@ -118,14 +140,15 @@ def _quality(content: Mapping[str, Any]) -> str:
         for name, f1 in scores["f1_by_class"].items()
     ]
     absent = [name for name in content["contract"]["classes"] if name not in scores["f1_by_class"]]
-    missing = f" No window of this part is of class {', '.join(absent)}: nothing is said about it." if absent else ""
+    missing = f" No window of this part is of class {_listed(absent)}: nothing is said about it." if absent else ""
     accuracy, f1 = (
         plus_minus(100 * seeds[key]["mean"], float("nan") if seeds[key]["sd"] is None else 100 * seeds[key]["sd"])
         for key in ("accuracy", "macro_f1")
     )
-    everything = " and all folds" if content["model"]["fold"] else ""
+    everything = "all folds" if content["model"]["fold"] else ""
+    runs = " and ".join(part for part in (f"all {seeds['n']} seeds" if seeds["n"] > 1 else "", everything) if part)
     mean = (
-        f"Over all {seeds['n']} seeds{everything} of the run: accuracy {accuracy}, macro-F1 {f1}"
+        f"Over {runs} of the run: accuracy {accuracy}, macro-F1 {f1}"
         + (" (+- is the sample standard deviation)." if seeds["n"] >= 3 else ".")
         if seeds["n"] > 1 or everything
         else "The run has one seed, so how much chance is in these numbers is not known."
@@ -135,10 +158,19 @@ def _quality(content: Mapping[str, Any]) -> str:
         if content["recipe"]["protocol"] == "lab"
         else ""
     )
+    recipe = content["recipe"]
+    is_first = content["model"]["seed"] == recipe["seeds"][0]
+    first = (
+        ""
+        if len(recipe["seeds"]) == 1
+        else " This is the first seed, which was not chosen by its score."
+        if is_first
+        else (" This is not the first seed: somebody chose it, perhaps by its score.")
+    )
     people = f" of {data['evaluation_subjects']} people" if data["evaluation_subjects"] else ""
     return (
         f"On {data['evaluation_windows']:,} windows{people} ({data['part']} part), this very model (seed {content['model']['seed']}):\n\n"
-        f"{_table(head, rows)}\n\n{mean} The seed was not chosen by its score.{optimistic}\n\nF1 by class, in %:\n\n"
+        f"{_table(head, rows)}\n\n{mean}{first}{optimistic}\n\nF1 by class, in %:\n\n"
         f"{_table(('class', 'float32', 'int8'), classes)}{missing and chr(10) * 2 + missing.strip()}"
     )
 
@@ -214,7 +246,12 @@ def _recipe(content: Mapping[str, Any]) -> str:
         ("epochs", epochs),
         ("optimiser", f"{recipe['optimizer']}, rate {recipe['learning_rate']:g}, batches of {recipe['batch_size']}"),
         ("augmentation", recipe["augment"] or "none"),
-        ("seed", f"{model['seed']}, of {', '.join(map(str, recipe['seeds']))}"),
+        (
+            "seed",
+            f"{model['seed']}, of {', '.join(map(str, recipe['seeds']))}"
+            if recipe["seeds"][1:]
+            else str(model["seed"]),
+        ),
         *([("fold", f"without {model['fold']}")] if model["fold"] else []),
         ("sha256 of the weights", f"`{model['weights_sha256']}`"),
     ]
@@ -288,12 +325,12 @@ def _limits(content: Mapping[str, Any]) -> str:
     place = f" worn at the {data['place']}" if data["place"] and " " not in data["place"] else ""
     people = f"{data['train_subjects']} people" if data["train_subjects"] else "people who are not known"
     points = (
-        f"For telling {', '.join(contract['classes'])} apart, with sensors as those of {data['name']}{place}.",
+        f"For telling {_listed(contract['classes'])} apart, with sensors as those of {data['name']}{place}.",
         "Every window gets one of these classes, whatever it holds; the score under *What it answers* is the only hint at something "
         "else.",
         f"It learnt from {people}. How it does for others, who are older, younger or ill, for another device or another place "
         "on the body was not measured.",
-        f"Its weakest class is {worst}, with an F1 of {100 * scores[worst]:.1f} %.",
+        f"Its weakest class is {_line(worst)}, with an F1 of {100 * scores[worst]:.1f} %.",
         "Not for decisions on health or safety.",
         f"The licence of the data ({data['licence'] or UNKNOWN}) may bind whoever uses a model that learnt from them.",
     )

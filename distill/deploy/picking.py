@@ -191,7 +191,7 @@ def _check_fold(record: Record, fold: str) -> None:
     if not fold:
         raise UserError(
             f"run '{record.folder}' has {len(names)} folds and so {len(names)} networks where one is exported: choose with fold one "
-            f"of {', '.join(names)}"
+            f"of {', '.join(map(repr, names))}"
         )
     if fold not in names:
         raise unknown("fold", fold, names)

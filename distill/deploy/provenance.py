@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from distill.config import Run
+from distill.deploy.fitting import holds_gravity
 from distill.deploy.people import hashes_of
 from distill.deploy.picking import Picked
 from distill.statistics import spread
 from distill.views import SIGNAL
 from tsimage.catalogue import ENTRIES
+from tsimage.units import detect
 
 
 def provenance(picked: Picked) -> dict[str, Any]:
@@ -55,6 +57,7 @@ def _data(picked: Picked) -> dict[str, Any]:
         "licence": entry.licence if entry else None,
         "citation": entry.citation if entry else None,
         "page": entry.page if entry else None,
+        "gravity": _gravity(picked),
         "split": split.basis,
         "subjects_in_both": picked.record.about["split"]["subjects_in_both"],
         "part": split.part,
@@ -64,6 +67,14 @@ def _data(picked: Picked) -> dict[str, Any]:
         "evaluation_windows": len(split.evaluation),
         "evaluation_subjects": people(split.evaluation),
     }
+
+
+def _gravity(picked: Picked) -> dict[str, bool]:
+    """Return for each acceleration of the training windows whether gravity is in it, where that can be told."""
+    windows = picked.windows
+    unit = dict(zip(windows.channels, windows.units, strict=True))
+    found = {each: holds_gravity(each, unit[each.channels[0]]) for each in detect([picked.train], windows.channels)}
+    return {name: holds for each, holds in found.items() if holds is not None for name in each.channels}
 
 
 def _trained_or_chosen_on(picked: Picked) -> np.ndarray:

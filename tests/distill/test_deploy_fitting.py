@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,40 @@ def test_swapped_channels_are_put_right_by_name_and_said():
     np.testing.assert_array_equal(found.values, right.values)
     assert found.channels == WANTED
     assert said == ["Channels put into the order of the model, by name: acc-x, acc-y, acc-z"]
+
+
+@pytest.mark.parametrize(
+    ("learnt", "offset", "told"),
+    [
+        (
+            True,
+            [0.0, 0.0, 0.0],
+            "the model learnt from accelerations with gravity, and where it is calmest the norm here is 0.000774, whi",
+        ),
+        (
+            True,
+            [0.0, 2.4, 3.2],
+            "the model learnt from accelerations with gravity, and where it is calmest the norm here is 4, which is gra",
+        ),
+        (
+            False,
+            [0.0, 0.6, 0.8],
+            "gravity is in them, and the model learnt from accelerations without it, so its labels mean lit",
+        ),
+        (True, [0.0, 0.6, 0.8], None),
+        (False, [0.05, 0.0, 0.0], None),
+        (True, [0.05, 0.0, 0.0], "it is calmest the norm here is 0.05, which is gravity in no known unit"),
+        (None, [0.05, 0.0, 0.0], None),
+    ],
+)
+def test_gravity_that_the_model_knows_otherwise_is_told(learnt, offset, told):
+    noise = np.random.default_rng(0).normal(size=(3, 2000)) * 0.0005
+    recording = replace(lying(), values=(noise + np.array(offset)[:, None]).astype(np.float32))
+    about = {"data": {"gravity": {} if learnt is None else dict.fromkeys(WANTED, learnt)}}
+    _, said = fitted(recording, made=contract(about=about))
+    warnings = [line for line in said if line.startswith("WARNING: acc-x, acc-y, acc-z: ")]
+    assert len(warnings) == (told is not None)
+    assert told is None or told in warnings[0]
 
 
 @pytest.mark.parametrize("names", [("Acc_X", "ACC Y", "accz"), ("acc.x", "acc-y", "Acc:Z")])

@@ -186,6 +186,18 @@ def test_what_the_files_say_of_themselves(exported, run):
     assert recipe["seeds"] == [1, 0]
 
 
+@pytest.mark.parametrize("gravity", [True, False])
+def test_where_a_model_comes_from_tells_gravity(exported, gravity):
+    picked = pick("here")
+    values = np.full((len(picked.windows), 3, 20), 0.01, dtype=np.float32)
+    values[:, 1] += gravity
+    values += np.random.default_rng(0).normal(size=values.shape) * 1e-4
+    names = ("acc-x", "acc-y", "acc-z")
+    resting = replace(picked.windows, values=values.astype(np.float32), channels=names, units=("g",) * 3, flags=None)
+    assert provenance(replace(picked, windows=resting))["data"]["gravity"] == dict.fromkeys(names, gravity)
+    assert exported.content["data"]["gravity"] == {}
+
+
 def test_the_same_weights_give_the_same_bytes(exported, run, tmp_path, monkeypatch):
     shutil.copytree(run, tmp_path / "elsewhere", ignore=shutil.ignore_patterns("export"))
     out = tmp_path / "new" / "other.onnx"
@@ -293,6 +305,18 @@ def test_a_card_knows_the_licence_of_the_catalogue_and_what_was_damaged(exported
     learnt = dict(table_of(text, "## What it learnt from"))
     assert (learnt["licence of the data"], learnt["to be cited"]) == ("CC BY 4.0", "A. Person 2012")
     assert "worn at the wrist" in text
+    content["data"]["gravity"] = {"acc-x": True, "user-x": False}
+    content["contract"]["classes"] = ["stand, sit", "walk | run", "a\nb"]
+    content["scores"]["f1_by_class"] = dict.fromkeys(content["contract"]["classes"], 0.5)
+    content["int8"]["f1_by_class"] = content["scores"]["f1_by_class"]
+    assert "This is the first seed, which was not chosen by its score." in text
+    content["model"]["seed"] = 0
+    text = card(content, tmp_path)
+    assert "This is not the first seed: somebody chose it, perhaps by its score." in text
+    assert "\n\nGravity is in acc-x: it must not be removed. Gravity is not in user-x: it must be removed.\n\n" in text
+    assert "Classes by number: 0 stand, sit; 1 walk | run; 2 a b." in text
+    assert "\n| walk \\| run | 50.00 | 50.00 |\n| a b | 50.00 | 50.00 |\n" in text
+    assert "apart, with sensors" in text.partition("For telling stand, sit; walk | run; a b ")[2]
 
 
 def test_what_was_stressed_is_in_the_card_of_the_next_export(exported, one_graph, tmp_path):
@@ -367,7 +391,7 @@ def test_folds_need_a_name(tmp_path, says):
     del config["image_size"]
     distill.run(distill.Run(**config), windows, folder)
     with says(
-        f"run '{folder}' has 2 folds and so 2 networks where one is exported: choose with fold one of 1 of 2, 2 of 2"
+        f"run '{folder}' has 2 folds and so 2 networks where one is exported: choose with fold one of '1 of 2', '2 of 2'"
     ):
         pick(folder, windows=windows)
     with says("unknown fold '3 of 2': did you mean '1 of 2'? Valid: 1 of 2, 2 of 2"):
