@@ -70,6 +70,11 @@ def compare(
     known = [(e.network.path, e.contract) for e in entrants if e.contract is not None]
     for path, contract in known[1:]:
         check_same(path, contract, *known[0])
+    if classes and len(known) == len(entrants):
+        raise UserError(
+            f"classes ({', '.join(classes)}) are of models that distill export did not write, and these say their own: leave out "
+            "classes"
+        )
     wanted = known[0][1] if known else None
     source = read_for(data, reading, wanted.channels if wanted else (), say=say)
     if wanted is None:

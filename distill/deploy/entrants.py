@@ -68,10 +68,15 @@ def enter(path: Path, classes: tuple[str, ...]) -> Entrant:
 
     def score(windows: np.ndarray) -> np.ndarray:
         (scores,) = network.run([name], windows)
-        if scores.shape != (len(windows), len(classes)) or not np.isfinite(scores).all():
+        if scores.shape != (len(windows), len(classes)):
             raise UserError(
-                f"'{path}' answers {len(windows)} windows with an array of shape {scores.shape}, or one that is not finite: "
-                f"it must be ({len(windows)}, {len(classes)}) and finite"
+                f"'{path}' answers {len(windows)} windows with an array of shape {scores.shape}: it must be ({len(windows)}, "
+                f"{len(classes)}), a score for each class"
+            )
+        if not np.isfinite(scores).all():
+            raise UserError(
+                f"'{path}' answers {int((~np.isfinite(scores)).any(axis=1).sum()):,} of {len(windows):,} windows with scores that "
+                "are not finite: leave it out, or mend its weights"
             )
         return scores
 

@@ -156,7 +156,8 @@ def _model(record: Record, role: str) -> Mapping[str, Any]:
             models.setdefault(f"teacher:{model['network']}:{model['view']}", model)
         models[name] = model
     if role not in models:
-        raise unknown("role", role, reversed(models))
+        fit = [name for name, one in models.items() if one["view"] == SIGNAL and one["network"] not in RIDGES]
+        raise unknown("role", role, reversed(fit))
     model = models[role]
     named = f"{model['role']} '{model['network']}:{model['view']}'"
     if model["view"] != SIGNAL:

@@ -11,6 +11,7 @@ from distill.deploy.people import hashes_of
 from distill.deploy.reading import Reading
 from tests.distill.onnx_models import CLASSES, Weights, contract, graph_of, write_graph, write_model
 
+WANTED = ("acc-x", "acc-y", "acc-z")
 LABELLED = Reading(rate=50.0, label="what")
 
 
@@ -133,6 +134,19 @@ def test_models_of_others_that_do_not_fit(tmp_path, data, says):
         f"'{two}' has the outputs y, z: a model that distill export did not write must have one, of shape (window, class)"
     ):
         compared([first, two], data[1], classes=CLASSES)
+
+
+def test_models_that_answer_nonsense_or_need_no_classes(tmp_path, data, says):
+    with says(
+        "classes (lie, sit, walk) are of models that distill export did not write, and these say their own: leave out classes"
+    ):
+        compared([write_model(tmp_path / "a.onnx")], data[1], classes=CLASSES)
+    weights = Weights()
+    weights.bias[1] = np.nan
+    bad = write_graph(tmp_path / "b.onnx", graph_of(weights, ("n", 3, 16), 3, names=("x", "y", "z"), outputs=1))
+    reading = Reading(rate=50.0, label="what", channels=WANTED)
+    with says(f"'{bad}' answers 35 of 35 windows with scores that are not finite: leave it out, or mend its weights"):
+        compared([bad], data[1], reading, classes=CLASSES)
 
 
 def test_data_without_labels_or_with_others(tmp_path, data, says):
