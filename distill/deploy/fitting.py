@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from distill.deploy.contract import Contract
+from distill.deploy.gravity import warn_of_gravity
 from tsimage.cutting import Recording
 from tsimage.errors import UserError, unknown
-from tsimage.units import GRAVITY, Detected, converted, detect
+from tsimage.units import GRAVITY, converted, detect
 
 RATE_TOLERANCE = 0.01
 """Clocks are off by as much; over a window of 128 samples that is one sample."""
-
-NO_GRAVITY = 0.3
-"""Where even the calmest stretches have a norm below this share of gravity, it was removed."""
 
 
 def match_channels(
@@ -111,7 +109,6 @@ def match_units(
         If gravity contradicts a unit, or one cannot be converted to that of the contract.
     """
     found_units, said = list(units), []
-    learnt = _gravity(contract)
     for found in detect(values, contract.channels):
         at = [contract.channels.index(name) for name in found.channels]
         names = ", ".join(found.channels)
@@ -121,10 +118,7 @@ def match_units(
                 f"{where}: {names} are stated in {' and '.join(stated)}, but gravity says {found.unit} (the median norm is "
                 f"{found.norm:.3g}): state the right unit (option units)"
             )
-        holds = holds_gravity(found, stated[0] if stated else contract.units[at[0]])
-        expected = learnt.get(found.channels[0])
-        if (expected is False and holds) or (expected is True and not holds and (holds is False or found.at_rest)):
-            said.append(_other_gravity(names, found))
+        said += warn_of_gravity(found, contract.about, stated[0] if stated else contract.units[at[0]])
         if found.unit and not stated:
             for i in at:
                 found_units[i] = found_units[i] or found.unit
@@ -146,37 +140,6 @@ def match_units(
             ) from error
         said.append(f"{name}: converted from {unit} to {want}, which the model wants")
     return tuple(found_units), said
-
-
-def holds_gravity(found: Detected, unit: str) -> bool | None:
-    """Tell whether gravity is in an acceleration of this unit; None where nothing tells.
-
-    >>> from tsimage.units import detect
-    >>> [holds_gravity(*detect([np.full((3, 200), x)], ["acc-x", "acc-y", "acc-z"]), "g") for x in (0.58, 0.01, 2.0)]
-    [True, False, None]
-    """
-    if found.unit:
-        return True
-    return False if found.norm < NO_GRAVITY * GRAVITY.get(unit, 0.0) else None
-
-
-def _gravity(contract: Contract) -> Mapping[str, bool]:
-    """Return of which channels a model says whether gravity was in them."""
-    data = contract.about.get("data")
-    gravity = data.get("gravity") if isinstance(data, Mapping) else None
-    return gravity if isinstance(gravity, Mapping) else {}
-
-
-def _other_gravity(names: str, found: Detected) -> str:
-    if found.unit:
-        return (
-            f"WARNING: {names}: gravity is in them, and the model learnt from accelerations without it, so its labels mean little: "
-            "give recordings without gravity"
-        )
-    return (
-        f"WARNING: {names}: the model learnt from accelerations with gravity, and where it is calmest the norm here is {found.norm:.3g}, which "
-        "is gravity in no known unit, so its labels mean little: state the unit (option units), or give recordings with gravity"
-    )
 
 
 def in_units(values: np.ndarray, units: Sequence[str], contract: Contract) -> np.ndarray:

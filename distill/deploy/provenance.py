@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from distill.config import Run
-from distill.deploy.fitting import holds_gravity
+from distill.deploy.gravity import holds_gravity
 from distill.deploy.people import hashes_of
 from distill.deploy.picking import Picked
 from distill.statistics import spread
