@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -122,14 +122,16 @@ def export_run(
     Raises
     ------
     UserError
-        If the network cannot be had, if the rate of its windows is not known, or if the float32 file does not say the same as
-        torch in every window of the evaluation part; then no file is left.
+        If the network cannot be had, if the rate of its windows is not known, if the card would replace another file, or if the
+        float32 file does not say the same as torch in every window of the evaluation part; then no file is left.
     """
     check_installed()
     path = None if out is None else _checked(Path(out))
     picked = pick(folder, role, seed, fold, windows)
     path = path or picked.record.folder / "export" / f"{picked.name}.onnx"
     paths = [path, *(path.with_suffix(suffix) for suffix in (".int8.onnx", ".md", ".json"))]
+    _check_free(paths)
+    stressed = read_stress(picked.record)
     held_out = picked.split.evaluation
     values, labels = picked.windows.values[held_out], picked.windows.labels[held_out]
     expected = said(picked, values)
@@ -169,10 +171,9 @@ def export_run(
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic.write_bytes(paths[0], files.float32)
     atomic.write_bytes(paths[1], files.int8)
-    stressed = read_stress(picked.record)
     written = card(content, picked.record.folder, None if stressed is None else stressed.frame)
-    atomic.write_bytes(paths[2], written.encode())
     atomic.write_json(paths[3], content)
+    atomic.write_bytes(paths[2], written.encode())
     return Exported(
         float32=paths[0], int8=paths[1], card=paths[2], numbers=paths[3], contract=files.contract, content=content
     )
@@ -266,6 +267,15 @@ def _checked(out: Path) -> Path:
     if out.suffix != ".onnx" or out.is_dir():
         raise UserError(f"cannot export to '{out}': name a file ending in .onnx")
     return out
+
+
+def _check_free(paths: Sequence[Path]) -> None:
+    """Refuse to write a card in the place of something else, as of a README."""
+    _, _, card, numbers = paths
+    if card.exists() and not (
+        numbers.exists() and '"contract"' in numbers.read_text(encoding="utf-8", errors="replace")
+    ):
+        raise UserError(f"'{card}', where the card belongs, is of something else: export to another name (option out)")
 
 
 def _not_the_same(path: Path, found: Parity) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from tsimage.catalogue import ENTRIES
+
 OWN_SPLIT = "the data set's own split"
 """What `distill.splits` says of parts that came with the data."""
 _HEX = 12  # 48 bits: two of a thousand people share them once in 500 million sets
@@ -54,7 +56,7 @@ def is_familiar(
     Returns
     -------
     ndarray of bool, shape (window,), or None
-        None where that is not known.
+        None where that is not known, as between two sets of the catalogue.
 
     Examples
     --------
@@ -64,6 +66,8 @@ def is_familiar(
     """
     data = about.get("data")
     data = data if isinstance(data, Mapping) else {}
+    if name in ENTRIES and data.get("name") in ENTRIES and name != data["name"]:
+        return None  # published sets number their people, each from its own beginning
     people = data.get("people")
     if isinstance(people, list) and not (subjects == "").any():
         names, place = np.unique(subjects, return_inverse=True)

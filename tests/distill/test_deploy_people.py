@@ -16,6 +16,14 @@ def test_people_are_remembered_by_hashes_of_their_names():
     assert hashes_of(["ann", ""]) is None
 
 
+def test_published_sets_number_their_people_each_for_itself():
+    about = {"data": {"name": "hapt", "people": hashes_of(["1", "2"])}}
+    subjects = np.array(["1", "3"])
+    assert is_familiar(about, subjects, "hapt").tolist() == [True, False]
+    assert is_familiar(about, subjects, "my-recordings").tolist() == [True, False]
+    assert is_familiar(about, subjects, "mhealth") is None
+
+
 @pytest.mark.parametrize(
     ("data", "subjects", "expected"),
     [

@@ -409,6 +409,12 @@ def test_what_cannot_be_exported_is_told(run, says, tmp_path):
         export_run("nowhere")
     with says("cannot export to 'a.pt': name a file ending in .onnx"):
         export_run("here", out="a.pt")
+    readme = tmp_path / "README.md"
+    readme.write_text("of something else")
+    with says(f"'{readme}', where the card belongs, is of something else: export to another name (option out)"):
+        export_run("here", out=tmp_path / "README.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+    assert readme.read_text() == "of something else"
     with says("seed 7 is none of this model in run 'here': choose one of 1, 0"):
         pick("here", seed=7)
     with says(
