@@ -15,7 +15,7 @@ from distill.ranks import Ranking, rank_models
 from distill.records import Record
 from distill.rows import Row, basis_of, fold_rows
 from distill.signed_ranks import MIN_DIFFERENCES, SignedRank, holm, signed_rank
-from distill.statistics import detectable, paired, spread
+from distill.statistics import detectable, paired, paired_by_fold, spread
 from tsimage.errors import UserError, unknown
 
 
@@ -201,40 +201,33 @@ def _described(row: Row, metric: str) -> dict[str, Any]:
 
 
 def _difference(row: Row, other: Row | None, metric: str) -> dict[str, Any]:
-    """Return a row minus its baseline, paired by seed; where there are several folds, fold by fold.
-
-    What several seeds differ by in one fold is about the same windows: their mean counts as one pair, since otherwise
-    seeds that agree would make the interval as narrow as one likes, without another person having been seen.
-    """
+    """Return a row minus its baseline, paired by seed; where there are several folds, fold by fold."""
     nothing = {"difference": float("nan"), "difference_sd": float("nan"), "difference_ci95": float("nan")}
     if other is None or basis_of(row) != basis_of(other):
         return nothing | {"pairs": 0, "detectable": float("nan")}
     seeds = sorted(set(row.seeds) & set(other.seeds))
     ratio = 0.0
     if row.options["folds"] and metric == "accuracy":
-        folds = row.seeds[seeds[0]]["accuracy_by_fold"] if seeds else ()
-        mine, theirs = (
-            [100 * float(np.mean([one.seeds[seed]["accuracy_by_fold"][fold] for seed in seeds])) for fold in folds]
-            for one in (row, other)
-        )
-        ratio = _test_to_train(row.sources[seeds[0]]) if seeds else 0.0
+        ratio = row.sources[seeds[0]].test_to_train if seeds else 0.0
+        found = paired_by_fold(_by_fold(row), _by_fold(other), ratio)
     else:
         mine, theirs = ([100 * one.values(metric)[seed] for seed in seeds] for one in (row, other))
-    found = paired(mine, theirs, test_to_train=ratio)
+        found = paired(mine, theirs)
     return {
         "difference": found["mean"],
         "difference_sd": found["sd"],
         "difference_ci95": found["ci95"],
-        "pairs": len(mine),
+        "pairs": found["n"],
         # Differences that are all the same say nothing of how much others would vary.
-        "detectable": detectable(found["sd"] or math.nan, len(mine), paired=True, test_to_train=ratio),
+        "detectable": detectable(found["sd"] or math.nan, int(found["n"]), paired=True, test_to_train=ratio),
     }
 
 
-def _test_to_train(record: Record) -> float:
-    """Return the windows tested for each trained on, over the folds of a run."""
-    folds = record.about["split"]["parts"].values()
-    return float(np.mean([parts[record.run.evaluate]["windows"] / parts["train"]["windows"] for parts in folds]))
+def _by_fold(row: Row) -> dict[int, dict[str, float]]:
+    return {
+        seed: {fold: 100 * share for fold, share in scores["accuracy_by_fold"].items()}
+        for seed, scores in row.seeds.items()
+    }
 
 
 def _signs(row: Row, other: Row | None, scores: pd.DataFrame | None) -> dict[str, Any]:

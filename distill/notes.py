@@ -22,6 +22,12 @@ METRICS = {
 SUBJECTS, DATA_SETS = "subjects", "data sets"
 """What signed-rank tests are across."""
 
+BY_FOLD = (
+    "each fold alike and once, as the mean over its seeds; their +- is over folds, and the interval allows for the windows that "
+    "folds share (Nadeau and Bengio)"
+)
+"""How differences are paired where there are folds."""
+
 NAMED = 4
 """Rows that lack the same and are named."""
 
@@ -85,10 +91,7 @@ def _on_differences(rows: Sequence[Row], frame: pd.DataFrame, metric: str) -> It
         return
     by = "seed"
     if metric == "accuracy" and any(row.options["folds"] for row in rows):
-        by += (
-            " and fold, each fold alike and once, as the mean over its seeds; their +- is over folds, and the interval allows "
-            "for the windows that folds share (Nadeau and Bengio)"
-        )
+        by += f" and fold, {BY_FOLD}"
     elif any(row.options["folds"] for row in rows):
         by += ", over all folds together, so that their intervals are about seeds and not about people"
     names = compared["baseline"].unique()

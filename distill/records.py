@@ -59,6 +59,14 @@ class Record:
         return self.result is not None
 
     @property
+    def test_to_train(self) -> float:
+        """Windows tested for each trained on, as a mean over the folds; 0 of a run without folds."""
+        if not self.run.folds:
+            return 0.0
+        folds = self.about["split"]["parts"].values()
+        return float(np.mean([parts[self.run.evaluate]["windows"] / parts["train"]["windows"] for parts in folds]))
+
+    @property
     def shortfall(self) -> str:
         """Why there is no result, in words; empty where there is one."""
         if self.is_done:
