@@ -12,7 +12,7 @@ from tsimage.errors import UserError, unknown
 
 
 def stress(
-    run: Annotated[Path, tyro.conf.Positional],
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")],
     conditions: str = "",
     plot: Path | None = None,
     again: bool = False,
@@ -22,16 +22,16 @@ def stress(
 ) -> None:
     """Damage the windows of a finished run more and more, and tell how accurate its teachers and students stay.
 
-    All models see the same damaged windows. Scores are kept in the run directory as stress.csv; what was measured is not
-    measured again.
+    All models see the same damaged windows and standardise as in their training. Scores are kept in the run directory as
+    stress.csv, condition by condition; what was measured is not measured again.
 
     Args:
-        run: run directory.
+        run: run directory; of a grid, one below runs/ of its folder.
         conditions: some of noise (exact signal-to-noise ratio), jitter, missing, gap, rotation, scaling, drift, dropped, rate
-            and stuck, joined by commas; by default all.
+            and stuck, joined by commas; by default all that the windows allow.
         plot: draw curves to this file (.png, .svg or .pdf).
-        again: measure these conditions anew.
-        seed: of the damage.
+        again: measure these conditions anew; whatever was drawn with another seed is replaced.
+        seed: of the damage, the same for all seeds of the run.
         json: write everything as JSON.
         debug: show the traceback of an error.
     """

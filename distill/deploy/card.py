@@ -179,6 +179,7 @@ def _robustness(model: Mapping[str, Any], run: Path, stressed: pd.DataFrame | No
     if stressed is None:
         return f"Not measured yet; `distill stress {run.name}` does it, and the next export tells it here."
     mine = stressed[(stressed["role"] == model["role"]) & (stressed["seed"] == model["seed"])]
+    mine = mine[mine["fold"] == model["fold"]]  # with folds every model has seen other people
     if model["role"] == "teacher":
         mine = mine[mine["model"] == f"teacher {model['network']}:{SIGNAL}"]
     rows = []
@@ -192,7 +193,7 @@ def _robustness(model: Mapping[str, Any], run: Path, stressed: pd.DataFrame | No
             if known
             else ("none", "windows as they are", levels[0].removeprefix(": "))
         )
-    intro = "Accuracy in % of this very model on the same windows, damaged, by level:"
+    intro = "Accuracy in % of this very model in float32 on the same windows, damaged, by level (int8 was not damaged):"
     return f"{intro}\n\n" + _table(("damage, unit of its levels", "what it does", "level: accuracy"), rows)
 
 

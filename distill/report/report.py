@@ -14,7 +14,7 @@ from distill.report.networks import latencies, networks_of
 from distill.report.page import Page, Section
 from distill.report.parts import Chart, Charts, Prose
 from distill.report.study import Study, study_of
-from distill.stress import read_stress
+from distill.stress import CONDITIONS, read_stress
 from tsimage import atomic
 from tsimage.errors import UserError
 from tsimage.windows import Windows
@@ -117,12 +117,18 @@ def _detail(study: Study, lacking: list[str]) -> Section | None:
 
 
 def _robustness(study: Study) -> Section | None:
-    """Show what `distill stress` measured of the run; None where it did not."""
-    found = read_stress(study.record)
+    """Show what `distill stress` measured of the run, or why that cannot be shown; None where it measured nothing."""
+    title = "Robustness"
+    try:
+        found = read_stress(study.record)
+    except UserError as error:
+        return Section(title=title, parts=(Prose(content=f"What was measured is not shown: {error}.", notice=True),))
     if found is None:
         return None
     chart = Chart(figure=found.figure(study.looks), title="Accuracy in % as windows are damaged")
-    return Section(title="Robustness", parts=(Charts(charts=(chart,), caption=" ".join(found.notes())),))
+    said = f"{found.summary} {' '.join(found.notes())}"
+    meanings = " ".join(f"{name}: {CONDITIONS[name].meaning}." for name in found.conditions)
+    return Section(title=title, parts=(Charts(charts=(chart,), caption=said), Prose(content=meanings)))
 
 
 def _machine() -> str:

@@ -1,139 +1,27 @@
-"""A finished run under stress: measured once, kept beside its result, shown as table and curves."""
+"""A finished run under stress: measured once, condition by condition, and kept beside its result."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from distill.layout import digest
 from distill.plan import Plan
 from distill.progress import Progress
 from distill.records import Record, read_records
-from distill.report.theme import Looks
-from distill.rereading import windows_again
-from distill.statistics import MIN_N
+from distill.rereading import at_home, windows_again
 from distill.stress import files
-from distill.stress.comparing import compared, summary
-from distill.stress.curves import stress_curves
 from distill.stress.measuring import CLEAN, measure
 from distill.stress.registry import CONDITIONS
-from distill.stress.wording import as_text
+from distill.stress.told import Stress
 from tsimage.errors import UserError, unknown
+from tsimage.locks import locked
 from tsimage.windows import Windows
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Stress:
-    """What became of the models of a run under stress.
-
-    Parameters
-    ----------
-    record : Record
-        The run.
-    frame : DataFrame
-        Scores of every seed, see `distill.stress.measuring.measure`.
-    left_out : mapping of str to str
-        Conditions that are not for the windows of this run, and why.
-    seed : int
-        Of the damage.
-    was_measured : bool
-        Whether nothing had to be measured, since all was there.
-    """
-
-    record: Record
-    frame: pd.DataFrame
-    left_out: Mapping[str, str]
-    seed: int
-    was_measured: bool
-
-    @cached_property
-    def table(self) -> pd.DataFrame:
-        """A row for each condition, level and model; see `distill.stress.comparing.compared`."""
-        return compared(self.frame)
-
-    @property
-    def summary(self) -> str:
-        """The worst condition and the mildest in words."""
-        return summary(self.frame)
-
-    @property
-    def conditions(self) -> list[str]:
-        return [name for name in dict.fromkeys(self.frame["condition"]) if name != CLEAN]
-
-    def figure(self, models: Looks | None = None) -> Figure:
-        """Draw the curves; see `distill.stress.curves.stress_curves`."""
-        return stress_curves(self.frame, models)
-
-    def notes(self) -> list[str]:
-        """Say what must be known to read the table, a sentence each."""
-        result = self.record.result
-        assert result is not None
-        part, n = result["part"], int(self.table["n"].max())
-        people = f" of {result['subjects']} subjects" if result["subjects"] else ""
-        seeds = f"over {n} seed{'s' * (n > 1)}"
-        notes = [
-            f"Accuracy in % on the {part} part of {result['data']} ({result['windows'][part]:,} windows{people}), {seeds}; "
-            + ("+- is the sample standard deviation (ddof 1)." if n >= MIN_N else f"no +- is given below n = {MIN_N}."),
-            "drop: points below the same model on undamaged windows.",
-        ]
-        students = self.table[self.table["baseline"] != ""]
-        if len(students):
-            trained = (
-                " (trained on: from scratch, for as long as the distilled)"
-                if "control" in set(self.table["role"])
-                else ""
-            )
-            notes.append(
-                f"difference: distilled minus {students['baseline'].iloc[0]}, in points, paired by seed{trained}."
-            )
-        if result["protocol"] == "lab":
-            notes.append("Optimistic: the epoch that is best on the evaluation part itself counts (protocol lab).")
-        notes += [f"{name}: left out, for {why}." for name, why in self.left_out.items()]
-        return notes + self._off()
-
-    def _off(self) -> list[str]:
-        """Say by how much undamaged windows were not answered as when the run was evaluated, if they were not."""
-        assert self.record.result is not None
-        then = {
-            (model["role"], int(seed)): scores["accuracy"]
-            for model in self.record.result["models"]
-            for seed, scores in model["seeds"].items()
-            if model["role"] != "teacher"
-        }
-        clean = self.frame[(self.frame["condition"] == CLEAN) & (self.frame["role"] != "teacher")]
-        off = [abs(row["accuracy"] - then[row["role"], row["seed"]]) for row in clean.to_dict("records")]
-        if max(off, default=0.0) < 1e-9:
-            return []
-        return [
-            f"Undamaged windows give up to {100 * max(off):.2f} points other than in the result, as on another device."
-        ]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return everything as JSON types; what is not known is null."""
-        rows = [{name: _known(value) for name, value in row.items()} for row in self.table.to_dict("records")]
-        return {
-            "run": str(self.record.folder),
-            "seed": self.seed,
-            "conditions": {
-                name: {"meaning": CONDITIONS[name].meaning, "source": CONDITIONS[name].source}
-                for name in self.conditions
-            },
-            "left_out": dict(self.left_out),
-            "rows": rows,
-            "summary": self.summary,
-            "notes": self.notes(),
-        }
-
-    def __str__(self) -> str:
-        what = [f"{name}: {CONDITIONS[name].meaning}." for name in self.conditions]
-        return "\n".join([as_text(self.table), *self.notes(), "", *what, "", self.summary])
 
 
 def stress(
@@ -146,6 +34,8 @@ def stress(
     progress: Progress | None = None,
 ) -> Stress:
     """Measure the models of a finished run under stress, or what is missing of it, and keep it in the run directory.
+
+    Every condition is kept as soon as it is measured: one that is broken off is all that is lost.
 
     Parameters
     ----------
@@ -160,7 +50,7 @@ def stress(
     again : bool
         Measure these conditions anew.
     progress : Progress, optional
-        Who is told.
+        Told a line for each condition.
 
     Returns
     -------
@@ -180,16 +70,18 @@ def stress(
     asked = [name for name in CONDITIONS if name in conditions or not conditions]
     missing = asked if again or earlier is None else [name for name in asked if name not in _known_of(earlier)]
     if missing or earlier is None:
-        found = _measured(record, missing, bool(conditions), windows, seed, progress)
-        earlier = found if earlier is None else _joined(earlier, found)
-        files.write(record.folder, *earlier)
+        files.check_writable(record.folder)
+        for found in _measured(record, missing, bool(conditions), windows, seed, progress or Progress()):
+            earlier = _kept(record, found, again)
+    assert earlier is not None
     frame, about = earlier
     for name in conditions:
         if name in about["left_out"]:
             raise _not_for(record, name, about["left_out"][name])
+    files.tell(record.folder, frame)
     shown = frame[frame["condition"].isin([CLEAN, *asked])].reset_index(drop=True)
     left_out = {name: why for name, why in about["left_out"].items() if name in asked}
-    return Stress(record=record, frame=shown, left_out=left_out, seed=seed, was_measured=not missing)
+    return Stress(record=record, frame=shown, about=about | {"left_out": left_out}, was_measured=not missing)
 
 
 def read_stress(record: Record) -> Stress | None:
@@ -198,14 +90,13 @@ def read_stress(record: Record) -> Stress | None:
     Raises
     ------
     UserError
-        If it is damaged, or of another result.
+        If it is damaged, of another version, or of another result.
     """
     found = files.read(record.folder)
     if found is None or record.result is None:
         return None
     _check_result(record, found[1])
-    frame, about = found
-    return Stress(record=record, frame=frame, left_out=about["left_out"], seed=about["seed"], was_measured=True)
+    return Stress(record=record, frame=found[0], about=found[1], was_measured=True)
 
 
 def _finished(folder: Path) -> Record:
@@ -228,8 +119,8 @@ def _earlier(record: Record, seed: int, again: bool) -> Found | None:
             _check_result(record, found[1])
             if found[1]["seed"] != seed:
                 raise UserError(
-                    f"'{record.folder / files.ABOUT}' is of damage drawn with seed {found[1]['seed']}, not {seed}: give "
-                    "--again to measure it anew"
+                    f"'{record.folder / files.ABOUT}' is of damage drawn with seed {found[1]['seed']}, not {seed}: give that seed, "
+                    "or --again to measure anew and put it in the place of all that is there"
                 )
     except UserError:
         if again:
@@ -242,34 +133,44 @@ def _check_result(record: Record, about: Mapping[str, Any]) -> None:
     assert record.result is not None
     if about["result_sha256"] != digest(record.result):
         raise UserError(
-            f"'{record.folder / files.ABOUT}' is of another result of this run: give --again to measure it anew"
+            f"'{record.folder / files.ABOUT}' is of another result of this run: {files.mended(record.folder)}"
         )
 
 
 def _known_of(found: Found) -> set[str]:
     """Return the conditions that need not be measured: those with the levels of today, and those left out."""
     about = found[1]
-    same = {name for name, levels in about["conditions"].items() if levels == list(CONDITIONS[name].levels or levels)}
+    measured = {name: made["levels"] for name, made in about["conditions"].items()}
+    same = {name for name, levels in measured.items() if levels == list(CONDITIONS[name].levels or levels)}
     return same | set(about["left_out"])
+
+
+def _kept(record: Record, found: Found, again: bool) -> Found:
+    """Write what was found to the run directory, beside what another process may have put there meanwhile."""
+    with locked(record.folder / files.LOCK):
+        earlier = _earlier(record, found[1]["seed"], again)
+        joined = found if earlier is None else _joined(earlier, found)
+        files.write(record.folder, *joined)
+    return joined
 
 
 def _joined(earlier: Found, found: Found) -> Found:
     """Put new conditions in the place of earlier ones of their name, all in the order of the registry."""
-    conditions = earlier[1]["conditions"] | found[1]["conditions"]
-    kept = earlier[0][~earlier[0]["condition"].isin([CLEAN, *found[1]["conditions"]])]
-    frame = pd.concat([found[0], kept])
+    frame, about = earlier
+    kept = frame[~frame["condition"].isin(found[0]["condition"])]
     order = {name: place for place, name in enumerate((CLEAN, *CONDITIONS))}
-    frame = frame.sort_values("condition", key=lambda names: names.map(order), kind="stable").reset_index(drop=True)
-    return frame, found[1] | {
+    made = pd.concat([found[0], kept]).sort_values("condition", key=lambda names: names.map(order), kind="stable")
+    conditions = about["conditions"] | found[1]["conditions"]
+    return made.reset_index(drop=True), found[1] | {
         "conditions": {name: conditions[name] for name in CONDITIONS if name in conditions},
-        "left_out": earlier[1]["left_out"] | found[1]["left_out"],
+        "left_out": about["left_out"] | found[1]["left_out"],
     }
 
 
 def _measured(
-    record: Record, wanted: Sequence[str], named: bool, windows: Windows | None, seed: int, progress: Progress | None
-) -> Found:
-    """Measure conditions; those that are not for these windows are left out, unless they were named."""
+    record: Record, wanted: Sequence[str], named: bool, windows: Windows | None, seed: int, progress: Progress
+) -> Iterator[Found]:
+    """Measure conditions one by one; those that are not for these windows are left out, unless they were named."""
     loaded = windows_again(record, windows)
     reasons = {name: CONDITIONS[name].why_not(loaded.channels, loaded.length) for name in wanted}
     left_out = {name: why for name, why in reasons.items() if why}
@@ -277,21 +178,27 @@ def _measured(
         name, why = next(iter(left_out.items()))
         raise _not_for(record, name, why)
     measured = [name for name in wanted if name not in left_out]
-    plan = Plan(record.run, loaded, record.folder, chosen=record.about["chosen"])
-    frame = measure(plan, record, measured, seed, progress)
+    with at_home(record):  # teachers may come from an earlier run
+        plan = Plan(record.run, loaded, record.folder, chosen=record.about["chosen"])
     assert record.result is not None
-    return frame, {
+    labels = loaded.labels[np.concatenate([split.evaluation for split in plan.splits])]
+    about = {
         "result_sha256": digest(record.result),
         "seed": seed,
-        "conditions": {name: list(CONDITIONS[name].levels_for(loaded.channels)) for name in measured},
         "left_out": left_out,
-        "environment": plan.environment(),
+        "most_frequent": float(np.bincount(labels).max() / len(labels)),
     }
+    for number, name in enumerate(measured):
+        began = time.monotonic()
+        levels = list(CONDITIONS[name].levels_for(loaded.channels))
+        frame = measure(plan, record, [name] if number else [CLEAN, name], seed)
+        models = len(frame[["model", "seed"]].drop_duplicates())
+        progress.say(
+            f"[{number + 1}/{len(measured)}] {name}: {len(levels)} level{'s' * (len(levels) > 1)}, {models} models, "
+            f"{time.monotonic() - began:.1f} s"
+        )
+        yield frame, about | {"conditions": {name: {"levels": levels, "environment": plan.environment()}}}
 
 
 def _not_for(record: Record, name: str, why: str) -> UserError:
     return UserError(f"condition '{name}' is not for the windows of run '{record.folder}', for {why}: leave it out")
-
-
-def _known(value: Any) -> Any:
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from distill.formats import plain
-from distill.statistics import paired, spread
+from distill.statistics import paired, paired_by_fold, spread
 from distill.stress.measuring import CLEAN
 from distill.stress.registry import CONDITIONS
 
@@ -14,13 +13,15 @@ BASELINES = ("control", "scratch")
 """What a distilled student is compared with: with a warm start the control, which was trained as long."""
 
 
-def compared(frame: pd.DataFrame) -> pd.DataFrame:
+def compared(frame: pd.DataFrame, test_to_train: float = 0.0) -> pd.DataFrame:
     """Fold scores of single seeds into a row for each condition, level and model.
 
     Parameters
     ----------
     frame : DataFrame
         As `distill.stress.measuring.measure` returns it.
+    test_to_train : float
+        Windows tested for each trained on, where there are folds; see `distill.statistics.paired_by_fold`.
 
     Returns
     -------
@@ -28,41 +29,54 @@ def compared(frame: pd.DataFrame) -> pd.DataFrame:
         `condition`, `level`, `model`, `role`; `mean`, `sd`, `ci95` and `n` of the accuracy over seeds, in percent; `drop`,
         the points that the mean lies below that of undamaged windows; `macro_f1`, its mean in percent; and for the
         distilled student `baseline`, `difference`, `difference_sd`, `difference_ci95`, `pairs`: its accuracy minus that of
-        the baseline, paired by seed, in points.
+        the baseline in points, paired by seed, or, where there are folds, by fold.
     """
     percent = frame.assign(accuracy=100 * frame["accuracy"], macro_f1=100 * frame["macro_f1"])
-    clean = percent[percent["condition"] == CLEAN].groupby("model")["accuracy"].mean()
+    whole = percent[percent["fold"] == ""]
+    folds = dict(iter(percent[percent["fold"] != ""].groupby(["condition", "level"], sort=False)))
+    clean = whole[whole["condition"] == CLEAN].groupby("model")["accuracy"].mean()
     made = []
-    for (condition, level), there in percent.groupby(["condition", "level"], sort=False):
-        by_role = dict(list(there[there["role"] != "teacher"].groupby("role")))
-        baseline = next((by_role[role] for role in BASELINES if role in by_role), None)
+    for where, there in whole.groupby(["condition", "level"], sort=False):
+        roles = set(there["role"])
+        baseline = next((role for role in BASELINES if role in roles), "")
         for model, rows in there.groupby("model", sort=False):
-            row = {"condition": condition, "level": level, "model": model, "role": rows["role"].iloc[0]}
+            row = {"condition": where[0], "level": where[1], "model": model, "role": rows["role"].iloc[0]}
             row |= spread(rows["accuracy"].tolist())
             row |= {"drop": clean[model] - row["mean"], "macro_f1": rows["macro_f1"].mean()}
-            found = {
-                "baseline": "",
-                "difference": np.nan,
-                "difference_sd": np.nan,
-                "difference_ci95": np.nan,
-                "pairs": 0,
+            asked = baseline if row["role"] == "student" else ""
+            found = _difference(there, folds.get(where), asked, test_to_train) if asked else paired([], [])
+            row |= {
+                "baseline": there.loc[there["role"] == asked, "model"].iloc[0] if asked else "",
+                "difference": found["mean"],
+                "difference_sd": found["sd"],
+                "difference_ci95": found["ci95"],
+                "pairs": found["n"],
             }
-            if row["role"] == "student" and baseline is not None:
-                both = rows.merge(baseline, on="seed", suffixes=("", "_of_baseline"))
-                difference = paired(both["accuracy"].tolist(), both["accuracy_of_baseline"].tolist())
-                found = {
-                    "baseline": baseline["model"].iloc[0],
-                    "difference": difference["mean"],
-                    "difference_sd": difference["sd"],
-                    "difference_ci95": difference["ci95"],
-                    "pairs": difference["n"],
-                }
-            made.append(row | found)
+            made.append(row)
     return pd.DataFrame(made)
 
 
+def _difference(
+    whole: pd.DataFrame, folds: pd.DataFrame | None, baseline: str, test_to_train: float
+) -> dict[str, float]:
+    """Return the student minus a baseline under one condition and level."""
+    if folds is None:
+        by_seed = whole[whole["role"] != "teacher"].pivot(index="seed", columns="role", values="accuracy")
+        both = by_seed[["student", baseline]].dropna()
+        return paired(both["student"].tolist(), both[baseline].tolist())
+    ours, theirs = (
+        {
+            seed: rows[rows["seed"] == seed].set_index("fold")["accuracy"].to_dict()
+            for rows in [folds[folds["role"] == role]]
+            for seed in rows["seed"].unique().tolist()
+        }
+        for role in ("student", baseline)
+    )
+    return paired_by_fold(ours, theirs, test_to_train)
+
+
 def summary(frame: pd.DataFrame) -> str:
-    """Say under which condition the distilled student does worst, and where it loses least, for a model card.
+    """Say what hurts the distilled student most, and what hurts least even at its worst, for a model card.
 
     Parameters
     ----------
@@ -76,20 +90,22 @@ def summary(frame: pd.DataFrame) -> str:
 
     Examples
     --------
-    >>> rows = [(c, l, "distilled", "student", 0, a, a) for c, l, a in (("clean", "", 0.9), ("noise", "-5", 0.4), ("stuck", "1/3", 0.8))]
-    >>> print(summary(pd.DataFrame(rows, columns=["condition", "level", "model", "role", "seed", "accuracy", "macro_f1"])))
-    Accuracy 90.00 % on undamaged windows. Worst of 2 damages: noise at -5 dB, 40.00 % (50.00 points less). Mildest: the last 1/3 of the window stuck, 80.00 % (10.00 points less).
+    >>> rows = [(c, l, "distilled", "student", 0, "", a, a) for c, l, a in (("clean", "", 0.9), ("noise", "-5", 0.4), ("stuck", "1/3", 0.8))]
+    >>> print(summary(pd.DataFrame(rows, columns=["condition", "level", "model", "role", "seed", "fold", "accuracy", "macro_f1"])))
+    Distilled: 90.00 % on undamaged windows. Worst: noise at -5 dB, 40.00 % (50.00 points less). Mildest of 2 conditions, each at its worst level: the last 1/3 of the window stuck, 80.00 % (10.00 points less).
     """
     found = compared(frame)
     students = found[found["role"] == "student"]
     clean, hurt = students[students["condition"] == CLEAN], students[students["condition"] != CLEAN]
     if hurt.empty:
         return ""
-    sentences = [f"Accuracy {plain(clean['mean'].iloc[0], clean['sd'].iloc[0])} % on undamaged windows"]
-    worst, mildest = hurt.iloc[int(hurt["mean"].argmin())], hurt.iloc[int(hurt["mean"].argmax())]
-    sentences.append(f"Worst of {len(hurt)} damages: {_told(worst)}" if len(hurt) > 1 else f"With {_told(worst)}")
-    if len(hurt) > 1:
-        sentences.append(f"Mildest: {_told(mildest)}")
+    worst = hurt.loc[hurt.groupby("condition", sort=False)["mean"].idxmin()].sort_values("mean", kind="stable")
+    sentences = [
+        f"Distilled: {plain(clean['mean'].iloc[0], clean['sd'].iloc[0])} % on undamaged windows",
+        f"Worst: {_told(worst.iloc[0])}",
+    ]
+    if len(worst) > 1:
+        sentences.append(f"Mildest of {len(worst)} conditions, each at its worst level: {_told(worst.iloc[-1])}")
     return ". ".join(sentences) + "."
 
 

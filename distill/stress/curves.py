@@ -44,7 +44,7 @@ def stress_curves(frame: pd.DataFrame, models: Looks | None = None) -> Figure:
     conditions = [name for name in dict.fromkeys(found["condition"]) if name != CLEAN]
     across = min(COLUMNS, len(conditions))
     down = -(-len(conditions) // across)
-    figure = blank(max(4.3, 2.5 * across + 0.3), 2.0 * down + 0.3)
+    figure = blank(max(4.3, 2.5 * across + 0.3), 2.0 * down + 0.5)
     panels = figure.subplots(down, across, sharey=True, squeeze=False).ravel()
     for axes in panels[len(conditions) :]:
         axes.set_axis_off()
@@ -53,6 +53,10 @@ def stress_curves(frame: pd.DataFrame, models: Looks | None = None) -> Figure:
         if place % across == 0:
             axes.set_ylabel("accuracy [%]")
     legend(figure, panels[0])
+    n = int(found["n"].max())
+    said = f"Means over {n} seeds" if n > 1 else "One seed"
+    spread = "; bands and bars: a standard deviation each way" if found["sd"].notna().any() else ""
+    figure.supxlabel(f"{said}{spread}.", x=0.01, ha="left", fontsize=8.0, color=LIGHT["muted"])
     return figure
 
 

@@ -1,26 +1,32 @@
-"""What a stress bench found, on disk: `stress.csv` in the run directory, and `stress.json`, which vouches for it."""
+"""What a stress bench found, on disk: `stress.json` in the run directory, and its scores as `stress.csv` for others to read."""
 
 from __future__ import annotations
 
-import hashlib
 import io
+import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from distill.layout import digest
+from distill.layout import is_sealed, sealed
 from distill.stress.measuring import COLUMNS
+from distill.stress.registry import CONDITIONS
 from tsimage import atomic
 from tsimage.errors import UserError
 
 SCORES = "stress.csv"
 ABOUT = "stress.json"
+LOCK = ".stress.lock"
+_KEYS = {"result_sha256", "seed", "conditions", "left_out", "most_frequent"}
 
 
 def write(folder: Path, frame: pd.DataFrame, about: Mapping[str, Any]) -> None:
-    """Write scores, and what vouches for them, into a run directory; a kill at any moment leaves none or both.
+    """Write scores, and what they are about, into a run directory; a kill at any moment leaves the old ones or the new.
+
+    All is in one file, which is replaced at once; the CSV file beside it says the same and is never read back.
 
     Parameters
     ----------
@@ -30,11 +36,9 @@ def write(folder: Path, frame: pd.DataFrame, about: Mapping[str, Any]) -> None:
     about : mapping
         JSON types.
     """
-    content = frame.to_csv(index=False, lineterminator="\n").encode()
-    (folder / ABOUT).unlink(missing_ok=True)
-    atomic.write_bytes(folder / SCORES, content)
-    made = {**about, "files": {SCORES: hashlib.sha256(content).hexdigest()}}
-    atomic.write_json(folder / ABOUT, {**made, "sha256": digest(made)})
+    content = frame.to_csv(index=False, lineterminator="\n")
+    atomic.write_json(folder / ABOUT, sealed({**about, "scores": content.split("\n")}))
+    atomic.write_bytes(folder / SCORES, content.encode())
 
 
 def read(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]] | None:
@@ -43,28 +47,49 @@ def read(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]] | None:
     Raises
     ------
     UserError
-        If a file is not as it was written.
+        If it is not as it was written, or another version wrote it.
     """
     path = folder / ABOUT
     if not path.exists():
         return None
     try:
         about = atomic.read_json(path)
-        whole = isinstance(about, dict) and about.pop("sha256") == digest(about)
-    except (UserError, KeyError):
-        whole = False
-    if not whole:
-        raise _changed(path)
-    scores = folder / SCORES
-    content = scores.read_bytes() if scores.exists() else b""
-    if hashlib.sha256(content).hexdigest() != about["files"][SCORES]:
-        raise _changed(scores)
-    frame = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
-    frame = frame.astype({"seed": int, "accuracy": float, "macro_f1": float})  # to the last bit, as read_csv may not
-    return frame[list(COLUMNS)], about
+    except UserError:
+        about = None
+    if not isinstance(about, dict) or not is_sealed(about):
+        raise UserError(f"'{path}' is not as it was written (its sha256 differs): {mended(folder)}")
+    del about["sha256"]
+    lines = about.pop("scores", None)
+    is_ours = about.keys() >= _KEYS and bool(lines) and lines[0] == ",".join(COLUMNS)
+    if not is_ours or about["conditions"].keys() - CONDITIONS.keys():
+        raise UserError(f"'{path}' is of another version of this program: {mended(folder)}")
+    frame = pd.read_csv(io.StringIO("\n".join(lines)), dtype=str, keep_default_na=False)
+    return frame.astype(
+        {"seed": int, "accuracy": float, "macro_f1": float}
+    ), about  # to the last bit, as read_csv may not
 
 
-def _changed(path: Path) -> UserError:
-    return UserError(
-        f"'{path}' is missing or not as it was written (its sha256 differs): give --again to measure it anew"
-    )
+def tell(folder: Path, frame: pd.DataFrame) -> None:
+    """Write the CSV file again if it is gone or says anything else."""
+    path, content = folder / SCORES, frame.to_csv(index=False, lineterminator="\n").encode()
+    if not path.exists() or path.read_bytes() != content:
+        atomic.write_bytes(path, content)
+
+
+def mended(folder: Path) -> str:
+    """Say how to be rid of scores that are of no use."""
+    return f"measure it anew with distill stress {shlex.quote(str(folder))} --again"
+
+
+def check_writable(folder: Path) -> None:
+    """See that scores can be kept, before they are measured.
+
+    Raises
+    ------
+    UserError
+        If not.
+    """
+    if not os.access(folder, os.W_OK):
+        raise UserError(
+            f"'{folder}' may not be written, and scores are kept there: copy the run, or ask for the right to"
+        )

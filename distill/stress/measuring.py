@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -16,7 +15,6 @@ from distill.evaluate import metrics
 from distill.finished import ridge_of, trained_network
 from distill.plan import Plan, Training
 from distill.prediction import predict
-from distill.progress import Progress
 from distill.records import Record
 from distill.report.study import short_name
 from distill.rows import fold_rows
@@ -26,18 +24,18 @@ from tsimage.errors import UserError
 
 CLEAN = "clean"
 """The condition of windows as they are, with an empty level."""
-COLUMNS = ("condition", "level", "model", "role", "seed", "accuracy", "macro_f1")
+COLUMNS = ("condition", "level", "model", "role", "seed", "fold", "accuracy", "macro_f1")
+"""Of scores; `fold` is empty where they are of all windows evaluated, and names one of several otherwise."""
 Answer = Callable[[np.ndarray], np.ndarray]
 """From windows (window, channel, time) to the class of each."""
 
 
-def measure(
-    plan: Plan, record: Record, conditions: Sequence[str], seed: int = 0, progress: Progress | None = None
-) -> pd.DataFrame:
-    """Measure all models of a finished run, all seeds, on its evaluation part as it is and damaged.
+def measure(plan: Plan, record: Record, conditions: Sequence[str], seed: int = 0) -> pd.DataFrame:
+    """Measure all models of a finished run, all seeds, on its evaluation part.
 
-    All models see the same damaged windows; teachers on images see images of them. With folds every model answers for the
-    windows of its own fold, and a seed has one score over all of them. Each network standardises as in its training.
+    All models see the same damaged windows; teachers on images see images of them. Nothing is fitted again: each network
+    standardises as in its training, and what damage must know of the channels is measured on training windows. With folds
+    every model answers for the windows of its own fold, and a seed has a score over all of them and one for each fold.
 
     Parameters
     ----------
@@ -46,11 +44,9 @@ def measure(
     record : Record
         The same run, finished.
     conditions : sequence of str
-        Of `CONDITIONS`.
+        Of `CONDITIONS`, and `CLEAN`.
     seed : int
         Of the damage.
-    progress : Progress, optional
-        Told a line for each condition (of each fold).
 
     Returns
     -------
@@ -62,7 +58,6 @@ def measure(
     UserError
         If the weights of a model are gone or damaged, or a condition is not for these windows.
     """
-    progress = progress or Progress()
     models = {row.column: (short_name(row), row.role) for row in fold_rows([record])}
     said: dict[tuple[str, str], dict[tuple[str, int], list[np.ndarray]]] = {}
     for _, tasks in groupby(plan.tasks(), key=lambda task: id(task[1].split)):
@@ -71,27 +66,20 @@ def measure(
         answers = [(_column(training), training.seed, _answer(part, training, record)) for part, training in here]
         values, ids = plan.windows.values[split.evaluation], plan.windows.ids[split.evaluation].tolist()
         sensors = Sensors.fit(plan.windows.values[split.train], plan.windows.channels)
-        where = f"without {split.fold}: " if split.fold else ""
-        for number, condition in enumerate((CLEAN, *conditions)):
-            began = time.monotonic()
-            levels = ("",) if condition == CLEAN else CONDITIONS[condition].levels_for(sensors.channels)
-            for level in levels:
+        for condition in conditions:
+            for level in ("",) if condition == CLEAN else CONDITIONS[condition].levels_for(sensors.channels):
                 seen = values if condition == CLEAN else damaged(values, ids, condition, level, sensors, seed)
                 for column, own, answer in answers:
                     said.setdefault((condition, level), {}).setdefault((column, own), []).append(answer(seen))
-            if condition != CLEAN:
-                progress.say(
-                    f"{where}[{number}/{len(conditions)}] {condition}: {len(levels)} level{'s' * (len(levels) > 1)}, "
-                    f"{len(answers)} models, {time.monotonic() - began:.1f} s"
-                )
-    index = np.concatenate([split.evaluation for split in plan.splits])
-    labels, subjects = plan.windows.labels[index], plan.windows.subjects[index]
+    parts = [(split.fold, split.evaluation) for split in plan.splits]
     found = []
     for (condition, level), by_model in said.items():
-        for (column, own), parts in by_model.items():
-            scores = metrics(labels, np.concatenate(parts), subjects)
-            name, role = models[column]
-            found.append((condition, level, name, role, own, scores["accuracy"], scores["macro_f1"]))
+        for (column, own), answered in by_model.items():
+            whole = ("", np.concatenate([index for _, index in parts]), np.concatenate(answered))
+            each = [(fold, index, of) for (fold, index), of in zip(parts, answered, strict=True)] if parts[0][0] else []
+            for fold, index, classes in (whole, *each):
+                scores = metrics(plan.windows.labels[index], classes, plan.windows.subjects[index])
+                found.append((condition, level, *models[column], own, fold, scores["accuracy"], scores["macro_f1"]))
     frame = pd.DataFrame(found, columns=list(COLUMNS))
     order = {name: place for place, (name, _) in enumerate(models.values())}
     return _in_order(frame, order)
@@ -101,7 +89,7 @@ def _in_order(frame: pd.DataFrame, order: dict[str, int]) -> pd.DataFrame:
     """Sort by model and seed within each condition and level, which stay as they come."""
     which = frame.groupby(["condition", "level"], sort=False).ngroup()
     keys = pd.DataFrame({"which": which, "model": frame["model"].map(order), "seed": frame["seed"]})
-    return frame.loc[keys.sort_values(["which", "model", "seed"]).index].reset_index(drop=True)
+    return frame.loc[keys.sort_values(["which", "model", "seed"], kind="stable").index].reset_index(drop=True)
 
 
 def _column(training: Training) -> str:

@@ -16,8 +16,8 @@ def noise(values: np.ndarray, streams: Streams, *, snr_db: float) -> np.ndarray:
     The power of the signal is the variance of the window's channel about its own mean: what is constant, gravity and
     offset, is no signal here. With it, the axis that happens to point down would get noise as strong as gravity and the
     others nearly none. The power of the noise is its mean square, as drawn and not as expected, so that the ratio is
-    met in every window and channel: SNR = 10 log10(var(x) / mean(n^2)). A channel that does not move in a window has no
-    signal, and gets no noise.
+    met in every window and channel, as far as samples of float32 can tell: SNR = 10 log10(var(x) / mean(n^2)). A channel
+    that does not move in a window has no signal, and gets no noise.
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -92,7 +93,7 @@ class Condition:
         return ""
 
 
-_JEON = "compare E. S. Jeon et al., arXiv:2407.05315, and J. C. Jeong et al., Sensors 2025, 25(20), 6396"
+_PUBLISHED = "compare E. S. Jeon et al., arXiv:2407.05315, and Sensors 2025, 25(20), 6396; that these are their levels could not be checked"
 
 CONDITIONS: dict[str, Condition] = {
     condition.name: condition
@@ -113,7 +114,7 @@ CONDITIONS: dict[str, Condition] = {
             unit="noise [training s.d.]",
             phrase="noise of {} training deviations",
             meaning="white noise of this standard deviation in the standardised signal, in every window alike",
-            source=_JEON,
+            source=_PUBLISHED,
         ),
         Condition(
             name="missing",
@@ -122,7 +123,7 @@ CONDITIONS: dict[str, Condition] = {
             unit="share of samples",
             phrase="{} of the samples missing",
             meaning="samples lost one by one in all channels at once; the last one that arrived is held",
-            source=_JEON,
+            source=_PUBLISHED,
         ),
         Condition(
             name="gap",
@@ -131,7 +132,7 @@ CONDITIONS: dict[str, Condition] = {
             unit="share of the window",
             phrase="a gap of {} of the window",
             meaning="one stretch of samples lost in all channels at once, and filled by a straight line",
-            source=_JEON,
+            source=_PUBLISHED,
         ),
         Condition(
             name="rotation",
@@ -216,7 +217,7 @@ def damaged(
     Raises
     ------
     UserError
-        For an unknown condition or level, or one that these windows do not allow.
+        For an unknown condition or level, one that these windows do not allow, or a sample that is missing or infinite.
 
     Examples
     --------
@@ -231,6 +232,12 @@ def damaged(
     if why_not:
         raise UserError(f"condition '{condition}' is not for these windows, for {why_not}: leave it out")
     value = _value(made, level, sensors.channels)
+    whole = np.isfinite(values).all(axis=(1, 2))
+    if not whole.all():
+        raise UserError(
+            f"window '{ids[int(whole.argmin())]}' has samples that are missing or infinite, and only whole windows are damaged: "
+            "fill its gaps, or leave it out"
+        )
     streams = Streams(seed=seed, epoch=0, ids_hash=hash_ids(ids))  # augmentation begins with epoch 1
     blocks = [np.arange(start, min(start + BLOCK, len(values))) for start in range(0, len(values), BLOCK)]
     parts = [made.apply(np.ascontiguousarray(values[rows]), value, streams[rows], sensors) for rows in blocks]
@@ -244,8 +251,13 @@ def _value(condition: Condition, level: str, channels: Sequence[str]) -> float:
             raise unknown("channel", level, channels)
         return channels.index(level)
     try:
-        return float("inf") if level == "inf" else float(Fraction(level))
+        value = math.inf if (condition.name, level) == ("noise", "inf") else float(Fraction(level))
     except (ValueError, ZeroDivisionError) as error:
         raise UserError(
             f"level '{level}' of condition '{condition.name}' is no number: give one as {', '.join(condition.levels)}"
         ) from error
+    if condition.name == "rate" and (value <= 0 or Fraction(level).numerator != 1):
+        raise UserError(f"level '{level}' of condition 'rate' is not allowed: give one over a whole number, as 1/3")
+    if condition.name == "jitter" and value < 0:
+        raise UserError(f"level '{level}' of condition 'jitter' is not allowed: give 0 or more")
+    return value

@@ -294,14 +294,20 @@ def test_a_card_knows_the_licence_of_the_catalogue_and_what_was_damaged(exported
         ("noise", "0", "distilled", "student", 0.7),
         ("noise", "20", "from scratch", "scratch", 0.2),
     ]
-    frame = pd.DataFrame(scores, columns=["condition", "level", "model", "role", "accuracy"]).assign(macro_f1=0.5)
+    frame = pd.DataFrame(scores, columns=["condition", "level", "model", "role", "accuracy"]).assign(
+        fold="", macro_f1=0.5
+    )
     seed = content["model"]["seed"]
-    both = pd.concat([frame.assign(seed=seed), frame.assign(seed=seed + 1, accuracy=0.1)])
+    others = [frame.assign(seed=seed + 1, accuracy=0.1), frame.assign(seed=seed, fold="ann", accuracy=0.3)]
+    both = pd.concat([frame.assign(seed=seed), *others])
     text = card(content, tmp_path, both)
     assert table_of(text, "## Robustness") == [
         ["none", "windows as they are", "95.0"],
         [f"noise, {CONDITIONS['noise'].unit}", CONDITIONS["noise"].meaning, "20: 90.0, 0: 70.0"],
     ]
+    content["model"]["fold"] = "ann"
+    rows = table_of(card(content, tmp_path, both), "## Robustness")
+    assert [row[2] for row in rows] == ["30.0", "20: 30.0, 0: 30.0"]
     learnt = dict(table_of(text, "## What it learnt from"))
     assert (learnt["licence of the data"], learnt["to be cited"]) == ("CC BY 4.0", "A. Person 2012")
     assert "worn at the wrist" in text

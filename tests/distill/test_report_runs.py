@@ -17,7 +17,7 @@ from distill.report import models, origin, results, sights
 from distill.report.networks import latencies, network_of, networks_of, similarities
 from distill.report.report import report
 from distill.report.study import study_of
-from distill.stress import stress
+from distill.stress import CONDITIONS, stress
 from distill.trace import Trace
 from tests.distill.made_runs import made_windows, make_run
 from tests.distill.tiny_runs import QUICK
@@ -199,7 +199,16 @@ def test_what_was_stressed_is_on_the_page(copied, windows):
     assert "Robustness" not in [section.title for section in report(study_of([copied], windows=windows)).sections]
     found = stress(copied, ["jitter"], windows=windows)
     section = next(s for s in report(study_of([copied], windows=windows)).sections if s.title == "Robustness")
-    assert section.parts[0].caption == " ".join(found.notes())
+    assert section.parts[0].caption == f"{found.summary} {' '.join(found.notes())}"
+    assert section.parts[1].content == f"jitter: {CONDITIONS['jitter'].meaning}."
+    path = copied / "stress.json"
+    path.write_text(path.read_text().replace("0", "1", 1))
+    section = next(s for s in report(study_of([copied], windows=windows)).sections if s.title == "Robustness")
+    assert section.parts[0].notice
+    assert section.parts[0].content == (
+        f"What was measured is not shown: '{path}' is not as it was written (its sha256 differs): measure it anew with distill "
+        f"stress {copied} --again."
+    )
 
 
 def test_names_are_text(tmp_path):

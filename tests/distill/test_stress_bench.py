@@ -15,13 +15,14 @@ import distill
 import tsimage
 from distill.cli import main
 from distill.layout import write_result
+from distill.models.standardize import Standardize
 from distill.progress import Progress
 from distill.records import read_records
 from distill.report.networks import network_of
 from distill.report.study import study_of
 from distill.splits import cross_validation
 from distill.stress import CONDITIONS, Sensors, bench, compared, damaged, files, measuring, read_stress, stress
-from distill.stress.bench import Stress
+from distill.stress.told import Stress
 from tests.distill.studies import study
 from tests.distill.tiny_runs import QUICK
 
@@ -151,7 +152,7 @@ def test_conditions_are_added_as_if_measured_together(fresh, stressed, windows, 
     )
     for names in (["stuck"], ["jitter", "stuck"], ["jitter"]):
         found = stress(fresh, names, windows=windows)
-    assert asked == [["stuck"], ["jitter"]]
+    assert asked == [["clean", "stuck"], ["clean", "jitter"]]
     kept, about = files.read(fresh)
     assert list(about["conditions"]) == ["jitter", "stuck"]
     together = stressed.frame[stressed.frame["condition"].isin(["clean", "jitter", "stuck"])]
@@ -163,27 +164,30 @@ def test_conditions_are_added_as_if_measured_together(fresh, stressed, windows, 
 def test_files_come_back_to_the_last_bit(tmp_path):
     frame = pd.DataFrame(
         [
-            ("dropped", "NA", "teacher a:signal", "teacher", 3, 1 / 3, 2 / 7),
-            ("rate", "1/2", "distilled", "student", 0, 0.1, 0.0),
+            ("dropped", "NA", "teacher a:signal", "teacher", 3, "", 1 / 3, 2 / 7),
+            ("rate", "1/2", "distilled", "student", 0, 'a "b",\n 1', 0.1, 0.0),
         ],
         columns=measuring.COLUMNS,
     )
     assert files.read(tmp_path) is None
-    files.write(tmp_path, frame, {"seed": 4})
-    found, about = files.read(tmp_path)
+    about = {"result_sha256": "", "seed": 4, "conditions": {"rate": {}}, "left_out": {}, "most_frequent": 0.5}
+    files.write(tmp_path, frame, about)
+    found, read = files.read(tmp_path)
     pd.testing.assert_frame_equal(found, frame)
-    assert about["seed"] == 4
+    assert read == about
+    pd.testing.assert_frame_equal(
+        pd.read_csv(tmp_path / files.SCORES, dtype={"fold": str}, keep_default_na=False), frame
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == [files.SCORES, files.ABOUT]
 
 
-@pytest.mark.parametrize("name", [files.SCORES, files.ABOUT])
-def test_damage_is_found_and_mended_by_measuring_again(copied, stressed, windows, says, name):
-    path = copied / name
+def test_damage_is_found_and_mended_by_measuring_again(copied, stressed, windows, says):
+    path = copied / files.ABOUT
     whole = path.read_bytes()
     for broken in (whole.replace(b"0", b"1", 1), whole[:-9], b""):
         path.write_bytes(broken)
         with says(
-            f"'{path}' is missing or not as it was written (its sha256 differs): give --again to measure it anew"
+            f"'{path}' is not as it was written (its sha256 differs): measure it anew with distill stress {copied} --again"
         ):
             stress(copied, ["stuck"], windows=windows)
     found = stress(copied, ["stuck"], windows=windows, again=True)
@@ -192,16 +196,141 @@ def test_damage_is_found_and_mended_by_measuring_again(copied, stressed, windows
     assert not found.was_measured
 
 
+def test_scores_of_another_version_are_no_traceback(copied, says):
+    frame, about = files.read(copied)
+    for other in (
+        {name: value for name, value in about.items() if name != "left_out"},
+        about | {"conditions": about["conditions"] | {"hail": about["conditions"]["noise"]}},
+    ):
+        files.write(copied, frame, other)
+        with says(
+            f"'{copied / 'stress.json'}' is of another version of this program: measure it anew with distill stress {copied} "
+            "--again"
+        ):
+            stress(copied)
+
+
+@pytest.mark.parametrize("left", [None, b"condition,level\n"])
+def test_the_csv_is_put_right(copied, left):
+    path = copied / files.SCORES
+    whole = path.read_bytes()
+    path.unlink() if left is None else path.write_bytes(left)
+    assert stress(copied, ["stuck"]).was_measured
+    assert path.read_bytes() == whole
+
+
+def test_what_is_broken_off_loses_one_condition(fresh, stressed, windows, monkeypatch):
+    real, asked = bench.measure, []
+
+    def killed(plan, record, names, *given):
+        asked.append(names)
+        if "gap" in names:
+            raise KeyboardInterrupt
+        return real(plan, record, names, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench, "measure", killed)
+        with pytest.raises(KeyboardInterrupt):
+            stress(fresh, ["missing", "gap", "stuck"], windows=windows)
+    assert asked == [["clean", "missing"], ["gap"]]
+    assert list(files.read(fresh)[1]["conditions"]) == ["missing"]
+    found = stress(fresh, ["missing", "gap", "stuck"], windows=windows)
+    wanted = stressed.frame[stressed.frame["condition"].isin(["clean", "missing", "gap", "stuck"])]
+    pd.testing.assert_frame_equal(found.frame, wanted.reset_index(drop=True))
+
+
+def test_a_failed_write_leaves_what_was_there(copied, windows, monkeypatch):
+    before = (copied / files.ABOUT).read_bytes()
+
+    def full(path, content):
+        raise OSError("no room")
+
+    monkeypatch.setattr(files.atomic, "write_json", full)
+    with pytest.raises(OSError, match="no room"):
+        stress(copied, ["stuck"], windows=windows, again=True)
+    assert (copied / files.ABOUT).read_bytes() == before
+    assert read_stress(read_records([copied])[0]) is not None
+
+
+def test_two_at_once_keep_what_both_measured(fresh, windows, monkeypatch, says):
+    real, others = bench.measure, [(["stuck"], 0), (["stuck"], 5)]
+
+    def meanwhile(plan, record, names, *given):
+        if others and "stuck" not in names:
+            theirs, seed = others.pop(0)
+            stress(fresh, theirs, windows=windows, seed=seed, again=seed > 0)
+        return real(plan, record, names, *given)
+
+    monkeypatch.setattr(bench, "measure", meanwhile)
+    stress(fresh, ["jitter"], windows=windows)
+    assert list(files.read(fresh)[1]["conditions"]) == ["jitter", "stuck"]
+    with says(
+        f"'{fresh / 'stress.json'}' is of damage drawn with seed 5, not 0: give that seed, or --again to measure anew and put "
+        "it in the place of all that is there"
+    ):
+        stress(fresh, ["missing"], windows=windows)
+
+
+def test_a_folder_that_may_not_be_written_is_told_before_anything_is_measured(fresh, windows, monkeypatch, says):
+    monkeypatch.setattr(bench, "measure", None)
+    monkeypatch.setattr(files.os, "access", lambda path, mode: False)
+    with says(f"'{fresh}' may not be written, and scores are kept there: copy the run, or ask for the right to"):
+        stress(fresh, windows=windows)
+
+
 def test_what_was_measured_otherwise_is_refused(copied, windows, says):
-    with says(f"'{copied / 'stress.json'}' is of damage drawn with seed 0, not 7: give --again to measure it anew"):
+    about = f"'{copied / 'stress.json'}' is of"
+    with says(
+        f"{about} damage drawn with seed 0, not 7: give that seed, or --again to measure anew and put it in the place of all "
+        "that is there"
+    ):
         stress(copied, seed=7, windows=windows)
     result = read_records([copied])[0].result
     write_result(copied, result | {"data": "other"})
-    with says(f"'{copied / 'stress.json'}' is of another result of this run: give --again to measure it anew"):
+    with says(f"{about} another result of this run: measure it anew with distill stress {copied} --again"):
         stress(copied, windows=windows)
     found = stress(copied, ["jitter"], seed=7, again=True, windows=windows)
     assert found.seed == 7
-    assert files.read(copied)[1]["conditions"] == {"jitter": ["0.06", "0.09", "0.12"]}
+    kept = files.read(copied)[1]["conditions"]
+    assert {name: made["levels"] for name, made in kept.items()} == {"jitter": ["0.06", "0.09", "0.12"]}
+
+
+def test_networks_keep_the_statistics_of_their_training(fresh, windows, monkeypatch):
+    original, seen = measuring.trained_network, []
+
+    def kept(plan, training, samples):
+        model, record = original(plan, training, samples)
+        seen.append((model, {name: value.clone() for name, value in model.state_dict().items()}, training.view))
+        return model, record
+
+    monkeypatch.setattr(measuring, "trained_network", kept)
+    stress(fresh, ["scaling"], windows=windows)
+    train = windows.values[read_split(fresh, windows)]
+    assert len(seen) == 12
+    for model, before, view in seen:
+        assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+        if view.imager is None:
+            layer = next(module for module in model.modules() if isinstance(module, Standardize))
+            np.testing.assert_allclose(layer.mean[:, 0].numpy(), train.mean(axis=(0, 2)), atol=1e-6)
+            np.testing.assert_allclose(layer.std[:, 0].numpy(), train.std(axis=(0, 2)), rtol=1e-5)
+
+
+def read_split(folder, windows):
+    return study_of([folder], windows=windows).plan.splits[0].train
+
+
+def test_a_run_of_a_grid_is_stressed_from_anywhere(trained, windows, tmp_path, monkeypatch):
+    shutil.copytree(trained, tmp_path / "early")
+    folder = tmp_path / "grid" / "runs" / "one"
+    with monkeypatch.context() as patch:
+        patch.chdir(tmp_path)
+        options = QUICK | {"teacher": ("wrn10-1@early",), "epochs": 1}
+        distill.run(distill.Run(**options), windows=windows, folder=folder.relative_to(tmp_path))
+    grid = {"runs": [], "trainings": [], "environment": {}, "working_directory": str(tmp_path)}
+    (tmp_path / "grid" / "grid.json").write_text(json.dumps(grid))
+    monkeypatch.chdir("/")
+    found = stress(folder, ["stuck"], windows=windows)
+    assert not any("other than in the result" in note for note in found.notes())
 
 
 def test_what_cannot_be_stressed_is_one_sentence(fresh, windows, says, tmp_path):
@@ -262,9 +391,11 @@ def folded(tmp_path_factory):
 def test_with_folds_every_model_answers_for_its_own(folded):
     found, windows, said = folded
     assert found.conditions == NEED_NO_TRIPLE
-    clean = found.frame[found.frame["condition"] == "clean"].set_index("role")["accuracy"]
+    clean = found.frame[found.frame["condition"] == "clean"].set_index(["role", "fold"])["accuracy"]
     for model in found.record.result["models"]:
-        assert clean[model["role"]] == model["seeds"]["0"]["accuracy"]
+        assert clean[model["role"], ""] == model["seeds"]["0"]["accuracy"]
+        for fold, accuracy in model["seeds"]["0"]["accuracy_by_fold"].items():
+            assert clean[model["role"], fold] == accuracy
     record = found.record
     right = 0
     for split in cross_validation(windows, "2"):
@@ -273,11 +404,28 @@ def test_with_folds_every_model_answers_for_its_own(folded):
         plan = study_of([record.folder], windows=windows).plan
         training = next(t for _, t in plan.tasks() if t.role == "student" and t.split.fold == split.fold)
         model, _ = measuring.trained_network(plan, training, plan.samples(training.split.train))
-        right += int((model(torch.from_numpy(seen)).argmax(1).numpy() == windows.labels[split.evaluation]).sum())
-    student = found.frame.query("condition == 'drift' and level == '2' and role == 'student'")
-    assert student["accuracy"].tolist() == [right / len(windows)]
-    assert len(said) == 2 * len(NEED_NO_TRIPLE)
-    assert said[0].startswith("without 1 of 2: [1/9] noise: 6 levels, 4 models, ")
+        mine = int((model(torch.from_numpy(seen)).argmax(1).numpy() == windows.labels[split.evaluation]).sum())
+        of_student = found.frame.query("condition == 'drift' and level == '2' and role == 'student'").set_index("fold")
+        assert of_student.loc[split.fold, "accuracy"] == mine / len(split.evaluation)
+        right += mine
+    assert of_student.loc["", "accuracy"] == right / len(windows)
+    assert [line.rpartition(",")[0] for line in said[:2]] == [
+        "[1/9] noise: 6 levels, 4 models",
+        "[2/9] jitter: 3 levels, 4 models",
+    ]
+    assert len(said) == len(NEED_NO_TRIPLE)
+
+
+def test_with_folds_differences_are_those_of_the_table(folded):
+    found = folded[0]
+    wanted = distill.compare_runs([found.record]).frame.set_index("role").loc["student"]
+    row = found.table[(found.table["condition"] == "clean") & (found.table["role"] == "student")].iloc[0]
+    assert (
+        (row["difference"], row["pairs"])
+        == (pytest.approx(wanted["difference"]), wanted["pairs"])
+        == (row["difference"], 2)
+    )
+    assert found.record.test_to_train == 1.0  # two people against two
 
 
 def test_conditions_that_are_not_for_the_windows_are_left_out_or_refused(folded, says):
@@ -300,8 +448,9 @@ def test_a_warm_start_is_compared_with_its_control(folded):
     assert set(found.table.loc[found.table["role"] == "student", "baseline"]) == {"from scratch, trained on"}
     assert "trained on" in str(found).splitlines()[0]
     assert (
-        "difference: distilled minus from scratch, trained on, in points, paired by seed (trained on: from scratch, for as "
-        "long as the distilled)." in found.notes()
+        "difference: distilled minus from scratch, trained on (trained on: from scratch, for as long as the distilled), in points, "
+        "paired by seed and fold, each fold alike and once, as the mean over its seeds; their +- is over folds, and the interval "
+        "allows for the windows that folds share (Nadeau and Bengio)." in found.notes()
     )
     assert "no +- is given below n = 3." in found.notes()[0]
 
@@ -344,10 +493,28 @@ def test_a_run_that_answers_otherwise_today_is_noted(stressed):
     frame = stressed.frame.copy()
     first = frame.index[(frame["condition"] == "clean") & (frame["role"] == "student")][0]
     frame.loc[first, "accuracy"] -= 0.02
-    other = Stress(record=stressed.record, frame=frame, left_out={}, seed=0, was_measured=True)
+    other = Stress(record=stressed.record, frame=frame, about=stressed.about, was_measured=True)
     assert other.notes()[-1] == (
         "Undamaged windows give up to 2.00 points other than in the result, as on another device."
     )
+
+
+def test_the_notes_say_how_far_numbers_carry(stressed, windows):
+    labels = windows.labels[study_of([stressed.record.folder], windows=windows).positions]
+    notes = stressed.notes()
+    assert notes[1] == (
+        f"Whoever always says the most frequent class is right in {100 * max(labels.mean(), 1 - labels.mean()):.2f} %."
+    )
+    assert notes[3:] == [
+        "difference: distilled minus from scratch, in points, paired by seed, so that the interval is about another training and "
+        "not about other people.",
+        "Nothing is adjusted for there being 36 intervals: one in twenty misses the true difference by chance, so that a single "
+        "one without 0 in it shows little.",
+    ]
+    conditions = stressed.about["conditions"]
+    older = conditions["gap"] | {"environment": {"code_sha256": "of before"}}
+    other = replace(stressed, about=stressed.about | {"conditions": conditions | {"gap": older}})
+    assert other.notes()[-1] == "The conditions were measured by 2 versions of the code."
 
 
 def test_the_table_is_that_of_the_frame(stressed):

@@ -24,7 +24,7 @@ GIVEN = {  # accuracies in percent of seeds 0, 1, 2
 
 def frame(seeds=3, given=GIVEN):
     rows = [
-        (condition, level, model, ROLES[model], seed, value / 100, value / 200)
+        (condition, level, model, ROLES[model], seed, "", value / 100, value / 200)
         for (condition, level), by_model in given.items()
         for model, values in by_model.items()
         for seed, value in enumerate(values[:seeds])
@@ -61,6 +61,24 @@ def test_with_a_control_the_control_is_the_baseline():
     assert (row["baseline"], row["difference"]) == ("from scratch, trained on", pytest.approx(-4))
 
 
+def test_folds_that_share_windows_widen_the_interval():
+    whole = frame(2, {key: GIVEN[key] for key in [("clean", ""), ("noise", "0")]})
+    gains = {"ann": (1, 3), "bob": (4, 4), "eve": (5, 7)}  # points, by seed: 2, 4 and 6 on average
+    folds = [
+        ("noise", "0", model, role, seed, fold, (0.5 + (gain / 100 if role == "student" else 0)), 0.4)
+        for fold, by_seed in gains.items()
+        for seed, gain in enumerate(by_seed)
+        for model, role in (("from scratch", "scratch"), ("distilled", "student"))
+    ]
+    given = pd.concat([whole, pd.DataFrame(folds, columns=list(COLUMNS))])
+    found = compared(given, 0.5)
+    row = found[(found["condition"] == "noise") & (found["role"] == "student")].iloc[0]
+    assert (row["pairs"], row["difference"], row["difference_sd"]) == (3, pytest.approx(4), pytest.approx(2))
+    assert row["difference_ci95"] == pytest.approx(4.3026527 * 2 * np.sqrt(1 / 3 + 0.5))
+    assert (row["n"], row["mean"]) == (2, pytest.approx(60.5))  # of all windows
+    assert len(found) == len(compared(whole))
+
+
 def test_the_text_is_whole():
     lines = as_text(compared(frame())).splitlines()
     assert lines[0].split("  ")[0].strip() == "condition"
@@ -85,13 +103,13 @@ def test_the_text_is_whole():
 
 def test_the_worst_in_words():
     assert summary(frame()) == (
-        "Accuracy 77.00 +- 1.73 % on undamaged windows. Worst of 6 damages: noise at -5 dB, 35.00 +- 5.00 % (42.00 points "
-        "less). Mildest: channel acc-x dropped, 78.00 +- 1.73 % (1.00 points more)."
+        "Distilled: 77.00 +- 1.73 % on undamaged windows. Worst: noise at -5 dB, 35.00 +- 5.00 % (42.00 points less). Mildest "
+        "of 3 conditions, each at its worst level: channel acc-x dropped, 78.00 +- 1.73 % (1.00 points more)."
     )
     few = {key: GIVEN[key] for key in [("clean", ""), ("noise", "0")]}
     assert (
         summary(frame(1, few))
-        == "Accuracy 75.00 % on undamaged windows. With noise at 0 dB, 60.00 % (15.00 points less)."
+        == "Distilled: 75.00 % on undamaged windows. Worst: noise at 0 dB, 60.00 % (15.00 points less)."
     )
     assert summary(frame(given={("clean", ""): GIVEN["clean", ""]})) == ""
 
@@ -124,6 +142,10 @@ def test_curves_are_means_and_bands_a_deviation_each_way():
 def test_one_seed_has_no_band():
     figure = stress_curves(frame(seeds=1))
     assert not any(axes.collections for axes in figure.axes)
+    assert figure.get_supxlabel() == "One seed."
+    assert (
+        stress_curves(frame()).get_supxlabel() == "Means over 3 seeds; bands and bars: a standard deviation each way."
+    )
 
 
 def test_empty_panels_are_blank():

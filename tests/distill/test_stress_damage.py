@@ -141,9 +141,10 @@ def test_lost_samples_are_held_and_gaps_are_lines():
     assert {0, 20} <= ends
 
 
-def test_what_is_lost_at_a_lower_share_is_lost_at_a_higher():
-    x = np.arange(100, dtype=np.float32)[None, None].repeat(6, 0)
-    few, many = (missing(x, streams(6), share=share) != x for share in (0.15, 0.3))
+@pytest.mark.parametrize("lose", [missing, gap])
+def test_what_is_lost_at_a_lower_share_is_lost_at_a_higher(lose):
+    x = np.arange(100, dtype=np.float32)[None, None].repeat(40, 0) ** 2
+    few, many = (lose(x, streams(40), share=share) != x for share in (0.15, 0.3))
     assert (few <= many).all()
 
 
@@ -283,6 +284,20 @@ def test_what_cannot_be_is_one_sentence(sensors, says):
         damaged(x, ids, "drift", "much", sensors)
     with says("unknown channel 'acc-q': did you mean 'acc-x'? Valid: acc-x, acc-y, acc-z, heart"):
         damaged(x, ids, "dropped", "acc-q", sensors)
+    for level in ("0", "2", "0.3", "-1/2"):
+        with says(f"level '{level}' of condition 'rate' is not allowed: give one over a whole number, as 1/3"):
+            damaged(x, ids, "rate", level, sensors)
+    with says("level '-1' of condition 'jitter' is not allowed: give 0 or more"):
+        damaged(x, ids, "jitter", "-1", sensors)
+    with says("level 'inf' of condition 'drift' is no number: give one as 0.5, 1, 2"):
+        damaged(x, ids, "drift", "inf", sensors)
+    for lacking in (np.nan, np.inf):
+        broken = x.copy()
+        broken[1, 2, 3] = lacking
+        with says(
+            "window 'b' has samples that are missing or infinite, and only whole windows are damaged: fill its gaps, or leave it out"
+        ):
+            damaged(broken, ids, "gap", "0.15", sensors)
     with says("share 1 of 40 samples is not allowed: it must be 0 or more, and leave a sample"):
         damaged(x, ids, "missing", "1", sensors)
     with says("a signal-to-noise ratio of nan dB is not allowed: give a number, or infinity for no noise"):
