@@ -15,8 +15,8 @@ from distill.stress.registry import CONDITIONS
 
 COLUMNS = 3
 """Panels side by side."""
-DODGE = 0.13
-"""Between points of models that are not joined, of the way from one channel to the next."""
+DODGE, SPREAD = 0.13, 0.8
+"""Between points of models that are not joined, and at most between the first and the last, of the way to the next channel."""
 CROWDED = 22
 """Letters of tick labels that fit below a panel."""
 
@@ -52,6 +52,7 @@ def stress_curves(frame: pd.DataFrame, models: Looks | None = None) -> Figure:
         _panel(axes, found[found["condition"].isin((CLEAN, condition))], condition, models)
         if place % across == 0:
             axes.set_ylabel("accuracy [%]")
+    panels[0].set_ylim(bottom=max(panels[0].get_ylim()[0], -2.0))  # of all; room for half a marker below 0
     legend(figure, panels[0])
     n = int(found["n"].max())
     said = f"Means over {n} seeds" if n > 1 else "One seed"
@@ -67,15 +68,15 @@ def _panel(axes: Axes, found: pd.DataFrame, condition: str, models: Looks) -> No
     ticks = [level or CLEAN for level in order]
     for place, (name, look) in enumerate(models.items()):
         rows = found[found["model"] == name].set_index("level").reindex(order)
-        aside = 0.0 if made.levels else DODGE * (place - (len(models) - 1) / 2)
+        aside = 0.0 if made.levels else min(DODGE, SPREAD / len(models)) * (place - (len(models) - 1) / 2)
         _line(axes, rows, name, look, aside=aside, joined=bool(made.levels))
     axes.set_xticks(range(len(order)), ticks)
     if sum(map(len, ticks)) > CROWDED:
         axes.tick_params(axis="x", labelrotation=90 if sum(map(len, ticks)) > 2 * CROWDED else 30)
-    axes.set_xlim(-0.4, len(order) - 0.6)
+    axes.set_xlim(-0.45, len(order) - 0.55)
     axes.set_title(condition, loc="left", color=LIGHT["ink"], pad=8)
     axes.set_xlabel(made.unit)
-    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     axes.grid(axis="y")
 
 

@@ -148,6 +148,19 @@ def test_one_seed_has_no_band():
     )
 
 
+def test_points_of_many_models_stay_at_their_channel():
+    rows = [
+        (condition, level, f"model {k}", "teacher", 0, "", share, share)
+        for condition, level, share in (("clean", "", 0.9), ("dropped", "x", 0.0), ("dropped", "y", 0.1))
+        for k in range(12)
+    ]
+    axes = stress_curves(pd.DataFrame(rows, columns=list(COLUMNS))).axes[0]
+    for line in axes.lines:
+        assert np.abs(np.asarray(line.get_xdata()) - [0, 1, 2]).max() < 0.45
+    assert len({line.get_xdata()[0] for line in axes.lines}) == 12
+    assert axes.get_ylim()[0] == -2
+
+
 def test_empty_panels_are_blank():
     given = dict(GIVEN) | {("stuck", "1/3"): GIVEN["noise", "0"]}
     figure = stress_curves(frame(given=given))
