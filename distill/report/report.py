@@ -9,12 +9,11 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from distill.report import models, origin, results, sights
+from distill.report import models, origin, results, robustness, sights
 from distill.report.networks import latencies, networks_of
 from distill.report.page import Page, Section
-from distill.report.parts import Chart, Charts, Prose
+from distill.report.parts import Prose
 from distill.report.study import Study, study_of
-from distill.stress import CONDITIONS, read_stress
 from tsimage import atomic
 from tsimage.errors import UserError
 from tsimage.windows import Windows
@@ -53,7 +52,7 @@ def report(study: Study) -> Page:
         sights.examples(study),
         sights.disagreement(study),
         sights.alike(study, networks),
-        _robustness(study),
+        robustness.robustness(study),
         origin.certificate(study),
         origin.versions(study),
     ]
@@ -114,21 +113,6 @@ def _detail(study: Study, lacking: list[str]) -> Section | None:
         parts.append(Prose(content=f"From here on everything is about one run: {study.record.name}{chosen}."))
     parts += [Prose(content=sentence, notice=True) for sentence in lacking]
     return Section(title="The run in detail", parts=tuple(parts)) if parts else None
-
-
-def _robustness(study: Study) -> Section | None:
-    """Show what `distill stress` measured of the run, or why that cannot be shown; None where it measured nothing."""
-    title = "Robustness"
-    try:
-        found = read_stress(study.record)
-    except UserError as error:
-        return Section(title=title, parts=(Prose(content=f"What was measured is not shown: {error}.", notice=True),))
-    if found is None:
-        return None
-    chart = Chart(figure=found.figure(study.looks), title="Accuracy in % as windows are damaged")
-    said = f"{found.summary} {' '.join(found.notes())}"
-    meanings = " ".join(f"{name}: {CONDITIONS[name].meaning}." for name in found.conditions)
-    return Section(title=title, parts=(Charts(charts=(chart,), caption=said), Prose(content=meanings)))
 
 
 def _machine() -> str:

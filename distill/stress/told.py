@@ -108,11 +108,13 @@ class Stress:
             else "seed, so that the interval is about another training and not about other people"
         )
         yield f"difference: distilled minus {found['baseline'].iloc[0]}{trained}, in points, paired by {by}."
-        intervals = int(found["difference_ci95"].notna().sum())
-        if intervals > 1:
+        able = found[found["difference_ci95"].notna()]
+        if len(able) > 1:
+            above = int((able["difference"] > able["difference_ci95"]).sum())
+            below = int((able["difference"] < -able["difference_ci95"]).sum())
             yield (
-                f"Nothing is adjusted for there being {intervals} intervals: one in twenty misses the true difference by chance, "
-                "so that a single one without 0 in it shows little."
+                f"Of the {len(able)} intervals of differences {above} lie above 0 and {below} below with all of it; they are not "
+                "adjusted for their number, and one in twenty does so by chance where nothing differs."
             )
 
     def _off(self) -> list[str]:

@@ -199,8 +199,16 @@ def test_what_was_stressed_is_on_the_page(copied, windows):
     assert "Robustness" not in [section.title for section in report(study_of([copied], windows=windows)).sections]
     found = stress(copied, ["jitter"], windows=windows)
     section = next(s for s in report(study_of([copied], windows=windows)).sections if s.title == "Robustness")
-    assert section.parts[0].caption == f"{found.summary} {' '.join(found.notes())}"
-    assert section.parts[1].content == f"jitter: {CONDITIONS['jitter'].meaning}."
+    curves, numbers, notes, meanings = section.parts
+    assert curves.caption == found.summary.replace("+-", "\N{PLUS-MINUS SIGN}")
+    assert [row[0] for row in numbers.rows] == ["clean", "jitter 0.06", "jitter 0.09", "jitter 0.12"]
+    worst = found.table[(found.table["level"] == "0.12") & (found.table["role"] == "student")].iloc[0]
+    assert numbers.columns[-3:] == ("distilled", "difference", "its 95 % interval")
+    assert [cell.value for cell in numbers.rows[3][-3:-1]] == [worst["mean"], worst["difference"]]
+    assert notes.content.replace("\N{PLUS-MINUS SIGN}", "+-") == "\n\n".join(
+        note for note in found.notes() if not note.startswith("drop:")
+    )
+    assert meanings.rows == (("jitter", CONDITIONS["jitter"].meaning),)
     path = copied / "stress.json"
     path.write_text(path.read_text().replace("0", "1", 1))
     section = next(s for s in report(study_of([copied], windows=windows)).sections if s.title == "Robustness")

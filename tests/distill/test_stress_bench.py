@@ -505,11 +505,14 @@ def test_the_notes_say_how_far_numbers_carry(stressed, windows):
     assert notes[1] == (
         f"Whoever always says the most frequent class is right in {100 * max(labels.mean(), 1 - labels.mean()):.2f} %."
     )
+    given = stressed.table[stressed.table["role"] == "student"]
+    low, high = (given["difference"] + sign * given["difference_ci95"] for sign in (-1, 1))
+    above, below = sum(low > 0), sum(high < 0)
     assert notes[3:] == [
         "difference: distilled minus from scratch, in points, paired by seed, so that the interval is about another training and "
         "not about other people.",
-        "Nothing is adjusted for there being 36 intervals: one in twenty misses the true difference by chance, so that a single "
-        "one without 0 in it shows little.",
+        f"Of the 36 intervals of differences {above} lie above 0 and {below} below with all of it; they are not adjusted for "
+        "their number, and one in twenty does so by chance where nothing differs.",
     ]
     conditions = stressed.about["conditions"]
     older = conditions["gap"] | {"environment": {"code_sha256": "of before"}}
