@@ -16,6 +16,7 @@ from distill.stress.measuring import COLUMNS
 from distill.stress.registry import CONDITIONS
 from tsimage import atomic
 from tsimage.errors import UserError
+from tsimage.locks import locked
 
 SCORES = "stress.csv"
 ABOUT = "stress.json"
@@ -26,7 +27,8 @@ _KEYS = {"result_sha256", "seed", "conditions", "left_out", "most_frequent"}
 def write(folder: Path, frame: pd.DataFrame, about: Mapping[str, Any]) -> None:
     """Write scores, and what they are about, into a run directory; a kill at any moment leaves the old ones or the new.
 
-    All is in one file, which is replaced at once; the CSV file beside it says the same and is never read back.
+    All is in one file, which is replaced at once; the CSV file beside it says the same and is never read back. Whoever
+    calls it holds the `LOCK` of the folder.
 
     Parameters
     ----------
@@ -36,7 +38,9 @@ def write(folder: Path, frame: pd.DataFrame, about: Mapping[str, Any]) -> None:
     about : mapping
         JSON types.
     """
-    content = frame.to_csv(index=False, lineterminator="\n")
+    for left_over in folder.glob(".stress.*.partial"):  # of a process that was killed while it wrote
+        left_over.unlink()
+    content = _csv(frame)
     atomic.write_json(folder / ABOUT, sealed({**about, "scores": content.split("\n")}))
     atomic.write_bytes(folder / SCORES, content.encode())
 
@@ -70,10 +74,18 @@ def read(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]] | None:
 
 
 def tell(folder: Path, frame: pd.DataFrame) -> None:
-    """Write the CSV file again if it is gone or says anything else."""
-    path, content = folder / SCORES, frame.to_csv(index=False, lineterminator="\n").encode()
-    if not path.exists() or path.read_bytes() != content:
-        atomic.write_bytes(path, content)
+    """Write the CSV file again if it is gone or says anything else than these scores."""
+    path = folder / SCORES
+    if path.exists() and path.read_bytes() == _csv(frame).encode():
+        return
+    with locked(folder / LOCK):
+        found = read(folder)  # which another process may have added to
+        if found is not None:
+            atomic.write_bytes(path, _csv(found[0]).encode())
+
+
+def _csv(frame: pd.DataFrame) -> str:
+    return frame.to_csv(index=False, lineterminator="\n")
 
 
 def mended(folder: Path) -> str:

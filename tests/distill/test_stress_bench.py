@@ -171,6 +171,7 @@ def test_files_come_back_to_the_last_bit(tmp_path):
     )
     assert files.read(tmp_path) is None
     about = {"result_sha256": "", "seed": 4, "conditions": {"rate": {}}, "left_out": {}, "most_frequent": 0.5}
+    (tmp_path / ".stress.json.1.partial").write_text("{")  # of a process that was killed
     files.write(tmp_path, frame, about)
     found, read = files.read(tmp_path)
     pd.testing.assert_frame_equal(found, frame)
