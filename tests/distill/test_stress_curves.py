@@ -1,12 +1,14 @@
 """Table, words and curves of scores under stress, against numbers by hand."""
 
+from types import SimpleNamespace
+
 import matplotlib.colors
 import numpy as np
 import pandas as pd
 import pytest
 
 from distill.report.theme import looks
-from distill.stress import compared, stress_curves, summary
+from distill.stress import Stress, compared, stress_curves, summary
 from distill.stress.measuring import COLUMNS
 from distill.stress.wording import as_text
 
@@ -71,7 +73,8 @@ def test_folds_that_share_windows_widen_the_interval():
         for model, role in (("from scratch", "scratch"), ("distilled", "student"))
     ]
     given = pd.concat([whole, pd.DataFrame(folds, columns=list(COLUMNS))])
-    found = compared(given, 0.5)
+    run = SimpleNamespace(test_to_train=0.5)
+    found = Stress(record=run, frame=given, about={}, was_measured=True).table
     row = found[(found["condition"] == "noise") & (found["role"] == "student")].iloc[0]
     assert (row["pairs"], row["difference"], row["difference_sd"]) == (3, pytest.approx(4), pytest.approx(2))
     assert row["difference_ci95"] == pytest.approx(4.3026527 * 2 * np.sqrt(1 / 3 + 0.5))
