@@ -117,9 +117,9 @@ def dying_at(moment: str, after: int) -> None:
     elif moment in ("save not renamed", "save renamed"):
         Path.replace = counted(Path.replace, before=moment == "save not renamed")
     elif moment == "validation":
-        import distill.train
+        import distill.learner
 
-        distill.train.predict = counted(distill.train.predict, before=True)
+        distill.learner.predict = counted(distill.learner.predict, before=True)
 
 
 def forked(work: Callable[[], None], kill_after: float | None = None) -> bool:

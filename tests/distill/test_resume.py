@@ -232,15 +232,15 @@ class Told(Progress):
 def test_out_of_memory_halves_what_goes_through_at_once(quick_plan, monkeypatch, error):
     training, told, sizes = quick_plan.trainings()[0], Told(), []
     samples = quick_plan.samples(training.split.train)
-    learn = distill.train._Training._learn
+    learn = distill.train._learn
 
-    def limited(self, batch, *args, **options):
-        if len(batch) > 5:
+    def limited(learner, batch, *args, **options):
+        if len(batch.positions) > 5:
             raise error
-        sizes.append(len(batch))
-        learn(self, batch, *args, **options)
+        sizes.append(len(batch.positions))
+        learn(learner, batch, *args, **options)
 
-    monkeypatch.setattr("distill.train._Training._learn", limited)
+    monkeypatch.setattr("distill.train._learn", limited)
     carry_out(quick_plan, training, samples, "teacher", told, Keeping())
     record = json.loads((training.folder / "training.json").read_text())
     assert record["micro_batches"] == 4
@@ -254,10 +254,10 @@ def test_out_of_memory_halves_what_goes_through_at_once(quick_plan, monkeypatch,
 def test_memory_for_less_than_two_windows_is_one_sentence(quick_plan, monkeypatch, says):
     training = quick_plan.trainings()[0]
 
-    def never(self, *args, **options):
+    def never(*args, **options):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("distill.train._Training._learn", never)
+    monkeypatch.setattr("distill.train._learn", never)
     with says(
         "seed 0  teacher wrn10-1:signal: memory ran out even with batches in 4 parts: lower the batch-size or the "
         "image-size, or use another device"

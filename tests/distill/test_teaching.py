@@ -177,7 +177,7 @@ def test_early_stopping_keeps_the_best_epoch(data, monkeypatch):
         hits = round(next(right) * 10)
         return torch.nn.functional.one_hot(torch.tensor([0] * hits + [1] * (10 - hits)), 3).float()
 
-    monkeypatch.setattr("distill.train.predict", predicted)
+    monkeypatch.setattr("distill.learner.predict", predicted)
     held = Samples(values=data.values[:10], labels=torch.zeros(10, dtype=torch.int64), ids=data.ids[:10])
     model, rows = network(), []
     kept = train(
