@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor, where
+import torch
+from torch import Tensor
 
 from distill.augment import Augmenter
 from distill.views import View
@@ -38,9 +40,8 @@ class Batch:
     labels: Tensor
     targets: Tensor | None = None
 
-    def part(self, start: int, stop: int) -> Batch:
-        """Return some of its windows."""
-        some = slice(start, stop)
+    def __getitem__(self, some: slice | int) -> Batch:
+        """Return some of its windows; or those of one network, where the batches of several are stacked."""
         return Batch(
             positions=self.positions[some],
             index=self.index[some],
@@ -49,6 +50,19 @@ class Batch:
             labels=self.labels[some],
             targets=None if self.targets is None else self.targets[some],
         )
+
+
+def stacked(batches: Sequence[Batch]) -> Batch:
+    """Return batches of equal size as one, with a first axis of networks."""
+    targets = [batch.targets for batch in batches if batch.targets is not None]
+    return Batch(
+        positions=np.stack([batch.positions for batch in batches]),
+        index=torch.stack([batch.index for batch in batches]),
+        values=torch.stack([batch.values for batch in batches]),
+        inputs=torch.stack([batch.inputs for batch in batches]),
+        labels=torch.stack([batch.labels for batch in batches]),
+        targets=torch.stack(targets) if targets else None,
+    )
 
 
 def augmented(
@@ -64,4 +78,9 @@ def augmented(
         made = painted if mixes == "image" else made
     if mixes is None or (mixes == "image" and view.dims == 1):
         return values, inputs, labels, None
-    return values, inputs, where(made.share >= 0.5, labels, labels[made.partner]), made.soft_labels(labels, classes)
+    return (
+        values,
+        inputs,
+        torch.where(made.share >= 0.5, labels, labels[made.partner]),
+        made.soft_labels(labels, classes),
+    )

@@ -18,12 +18,20 @@ from distill.weighing import weigh
 Speaker = Callable[[Tensor, Tensor], Trace]
 """A frozen teacher: takes the positions of a batch among the training windows and their values; gives its trace."""
 
-_TEMPERATURES = ("temperature", "tau")
+
+@dataclass(frozen=True, eq=False)
+class Cached:
+    """A teacher whose logits (window, class) of all training windows were computed before."""
+
+    logits: Tensor
+
+    def __call__(self, index: Tensor, values: Tensor) -> Trace:
+        return Trace(logits=self.logits[index])
 
 
 def cached(logits: Tensor) -> Speaker:
     """Return a teacher whose logits (window, class) of all training windows were computed before."""
-    return lambda index, values: Trace(logits=logits[index])
+    return Cached(logits)
 
 
 def live(model: nn.Module, view: View) -> Speaker:
@@ -106,11 +114,10 @@ class Teaching:
 
         The weight of a teacher, `teacher_0` and so on, is the mean over the batch, left on the device.
         """
-        lambda_ = annealed(self.lambda_, self.lambda_to, step, steps)
-        terms = tuple(self._at(term, step, steps) for term in self.terms)
+        lambda_, temperature = self.lambda_at(step, steps), self.temperature_at(step, steps)
+        terms = tuple(at_temperature(term, temperature) for term in self.terms)
         traces = [teacher(index, values) for teacher in self.teachers]
         logits = torch.stack([trace.logits for trace in traces]).float()
-        temperature = next((term.options[n] for term in terms for n in _TEMPERATURES if n in term.options), 4.0)
         weights = weigh(self.weighing, self.weights, student.logits.detach().float(), logits, labels, temperature)
         parts = combine(
             terms,
@@ -128,18 +135,38 @@ class Teaching:
         shares = {f"teacher_{k}": weight for k, weight in enumerate(weights.mean(dim=1))}
         return parts, {**effective_weights(terms, lambda_, epoch), **shares}
 
-    def _at(self, term: Term, step: int, steps: int) -> Term:
-        """Return the term with the temperature of a step."""
-        name = next((name for name in _TEMPERATURES if name in term.loss.options), None)
-        if term.loss.kind != "logits" or name is None:
-            return term
-        start = term.options[name] if self.temperature is None else self.temperature
-        return replace(
-            term, given=(*dict(term.given, **{name: annealed(start, self.temperature_to, step, steps)}).items(),)
-        )
+    def lambda_at(self, step: int, steps: int) -> float:
+        """Return lambda in a step of so many."""
+        return annealed(self.lambda_, self.lambda_to, step, steps)
+
+    def temperature_at(self, step: int, steps: int) -> float:
+        """Return the temperature of the term of logits in a step of so many, 4 where it has none."""
+        for term in self.terms:
+            name = _temperature_of(term)
+            if name is not None:
+                start = term.options[name] if self.temperature is None else self.temperature
+                return annealed(start, self.temperature_to, step, steps)
+        return 4.0
 
 
-def effective_weights(terms: Sequence[Term], lambda_: float, epoch: int) -> dict[str, float]:
+def at_temperature(term: Term, temperature: float | Tensor) -> Term:
+    """Return a term with another temperature, if it has one.
+
+    >>> from distill.losses import parse_losses
+    >>> [at_temperature(term, 2.0).label for term in parse_losses("kd+sp")]
+    ['kd(temperature=2)', 'sp']
+    """
+    name = _temperature_of(term)
+    return term if name is None else replace(term, given=(*dict(term.given, **{name: temperature}).items(),))
+
+
+def _temperature_of(term: Term) -> str | None:
+    """Return what a term of logits calls its temperature."""
+    names = (name for name in ("temperature", "tau") if name in term.loss.options)
+    return next(names, None) if term.loss.kind == "logits" else None
+
+
+def effective_weights(terms: Sequence[Term], lambda_: float | Tensor, epoch: int) -> dict[str, float | Tensor]:
     """Return what the cross entropy and each term are multiplied with before they are added.
 
     >>> from distill.losses import parse_losses

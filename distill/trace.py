@@ -24,6 +24,14 @@ class Trace:
     maps: tuple[Tensor, ...] = ()
     embedding: Tensor | None = None
 
+    def __getitem__(self, k: int) -> Trace:
+        """Return that of network k, where several networks are stacked along a first axis."""
+        return Trace(
+            logits=self.logits[k],
+            maps=tuple(m[k] for m in self.maps),
+            embedding=None if self.embedding is None else self.embedding[k],
+        )
+
     def detach(self) -> Trace:
         """Return the same without gradients, as of a frozen teacher."""
         return Trace(

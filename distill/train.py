@@ -179,7 +179,7 @@ def _train_step(learner: Learner, positions: np.ndarray, precision: Precision) -
     else:
         cuts = np.linspace(0, len(positions), learner.micro_batches + 1).round().astype(int)
         for start, stop in itertools.pairwise(cuts):
-            _learn(learner, batch.part(start, stop), precision, share=(stop - start) / len(positions))
+            _learn(learner, batch[start:stop], precision, share=(stop - start) / len(positions))
     learner.optimizer.step()
     if learner.mean is not None:
         learner.mean.update_parameters(learner.model)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from distill.losses.divergence import relative_entropy
 from distill.losses.totals import total_of_sums
 from distill.trace import Trace
 
@@ -57,8 +58,8 @@ def dkd(
     tckd, nckd = [], []
     for teacher in teachers:
         teacher_target, teacher_others = _log_probabilities(teacher.logits.detach() / temperature, labels)
-        tckd.append(temperature**2 * F.kl_div(target, teacher_target, reduction="none", log_target=True))
-        nckd.append(temperature**2 * F.kl_div(others, teacher_others, reduction="none", log_target=True))
+        tckd.append(temperature**2 * relative_entropy(teacher_target, target))
+        nckd.append(temperature**2 * relative_entropy(teacher_others, others))
     return total_of_sums("dkd", {"tckd": (alpha, tckd), "nckd": (beta, nckd)}, weights)
 
 
