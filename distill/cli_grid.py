@@ -31,6 +31,7 @@ def grid(
     file: Annotated[Path, tyro.conf.Positional],
     launch: Annotated[Launch, tyro.conf.arg(name="")] = Launch(),  # noqa: B008  frozen
     keeping: Annotated[Keeping, tyro.conf.arg(name="")] = Keeping(),  # noqa: B008
+    together: int = 1,
     out: Path | None = None,
     dry_run: bool = False,
     prepare: bool = False,
@@ -45,6 +46,8 @@ def grid(
         file: the grid: options of all runs in [run], lists of values to combine in [[grid]].
         launch: where it runs.
         keeping: how trainings are kept.
+        together: train up to so many networks of one kind at once, in the same steps, to results that differ by rounding; meant
+            for GPUs, where small networks are bound by launches (measured on a CPU only, where it does not pay).
         out: folder of the grid; by default below runs/, named by the file.
         dry_run: print the plan with an estimate of time, and train nothing.
         prepare: write the plan to the folder for processes of `distill work`, and train nothing.
@@ -61,8 +64,10 @@ def grid(
     from distill.gridfile import read_grid
     from distill.live import CountLines, LiveTable
     from distill.progress import Plain
-    from distill.worker import Worker
+    from distill.worker import Worker, check_together
     from tsimage.launch import resolve, start
+
+    check_together(together)
 
     if launch.gpus == 0:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -91,9 +96,10 @@ def grid(
         try:
             if launch.is_alone:
                 set_num_threads(asked.threads or get_num_threads())
-                Worker(plan, watch if isinstance(watch, LiveTable) else plain, keeping, on_wait=watch.look).work()
+                Worker(plan, watch if isinstance(watch, LiveTable) else plain, keeping, watch.look, together).work()
             else:
                 options = ["--checkpoint-every", keeping.checkpoint_every, "--track", keeping.track]
+                options += ["--together", str(together)]
                 command = [sys.executable, "-P", "-m", "distill", "work", str(folder), *options]
                 for worker in start(command, launch, folder=folder, on_poll=watch.look):
                     if not worker.well:
@@ -110,6 +116,7 @@ def grid(
 def work(
     folder: Annotated[Path, tyro.conf.Positional],
     keeping: Annotated[Keeping, tyro.conf.arg(name="")] = Keeping(),  # noqa: B008
+    together: int = 1,
     debug: bool = False,
 ) -> None:
     """Take part in a grid that `distill grid` began, on any machine that sees its folder, until nothing is left to do.
@@ -117,6 +124,7 @@ def work(
     Args:
         folder: of the grid.
         keeping: how trainings are kept.
+        together: as of `distill grid`.
         debug: show the traceback of an error.
     """
     from contextlib import chdir
@@ -133,7 +141,7 @@ def work(
         join(plan)
         if plan.plans[0].device.type == "cpu":
             keep_freed_memory()
-        Worker(plan, Plain(sys.stdout), keeping).work()
+        Worker(plan, Plain(sys.stdout), keeping, together=together).work()
 
 
 def status(folder: Annotated[Path, tyro.conf.Positional], json: bool = False, debug: bool = False) -> None:

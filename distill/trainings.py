@@ -10,43 +10,34 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TextIO
 
 from safetensors.numpy import save as save_arrays
 from safetensors.torch import save as save_tensors
+from torch import nn
 
 from distill.assembly import teaching_of
+from distill.augment import Augmenter
 from distill.batching import Samples, random_seed
 from distill.checkpoint import NAME, Checkpoints
 from distill.device import free_memory, is_out_of_memory
 from distill.finished import cached_teacher, live_teacher, trained_network
 from distill.keeping import Keeping
+from distill.learner import Trained
 from distill.plan import Plan, Training
 from distill.progress import Progress, describe_epoch
 from distill.rocket import RidgeTeacher
+from distill.schedule import Schedule
 from distill.splits import groups_of
 from distill.teacher_names import RIDGES
+from distill.teaching import Teaching
 from distill.track import Tracker
 from distill.train import train
 from tsimage import atomic
 from tsimage.disk import room_for
 from tsimage.errors import UserError
-
-
-@contextmanager
-def _tracked(plan: Plan, training: Training, keeping: Keeping) -> Iterator[Callable[[dict[str, float]], None]]:
-    """Give what is told every epoch that is to be tracked."""
-    if keeping.track == "nothing":
-        yield lambda row: None
-        return
-    tracker = Tracker(plan.folder if plan.pool is None else plan.pool.parent)
-    tracker.begin(training.folder)
-    try:
-        yield tracker.epoch
-    finally:
-        tracker.end()
 
 
 def _fit_ridge(plan: Plan, training: Training, title: str, progress: Progress) -> None:
@@ -149,6 +140,55 @@ def _train(
     micro_batches: int,
 ) -> None:
     began = time.monotonic()
+    made = made_ready(plan, training, samples, progress.say)
+    checkpoints = checkpoints_of(plan, training, keeping)
+    progress.begin(title, plan.schedule.epochs)
+    with written(plan, training, keeping) as history:
+
+        def on_epoch(row: dict[str, float]) -> None:
+            history.add(row)
+            progress.epoch(row)
+
+        trained = train(
+            made.model,
+            training.view,
+            samples,
+            made.schedule,
+            seed=made.seed,
+            teaching=made.teaching,
+            validation=made.validation,
+            augmenter=made.augmenter,
+            precision=plan.precision,
+            micro_batches=micro_batches,
+            checkpoints=checkpoints,
+            on_epoch=on_epoch,
+        )
+    seconds = time.monotonic() - began
+    progress.end(f"{title}  {conclude(plan, training, made.model, trained, history, checkpoints, seconds)}")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ready:
+    """What a training of a plan begins with, on the device of its windows."""
+
+    model: nn.Module
+    seed: int
+    """Of the order of the batches and of the augmentation."""
+    schedule: Schedule
+    teaching: Teaching | None
+    validation: Samples | None
+    """Windows on which the epoch is chosen."""
+    augmenter: Augmenter | None
+
+
+def made_ready(plan: Plan, training: Training, samples: Samples, say: Callable[[str], None]) -> Ready:
+    """Build the network of a training and read what it learns from; a damaged cache is told to `say`.
+
+    Raises
+    ------
+    UserError
+        If a teacher, or the weights of a warm start, are not as they were written.
+    """
     model, seed = plan.build(training, samples), training.seed
     if plan.run.warm_start and training.role in ("control", "student"):
         scratch = plan.student_training("scratch", training.split, training.seed)
@@ -161,49 +201,91 @@ def _train(
         stopping = plan.samples(training.split.evaluation)
         schedule = replace(schedule, patience=schedule.epochs)  # never stops, keeps the best
     if training.role == "student":
-        speak = live_teacher if plan.run.is_live else partial(cached_teacher, say=progress.say)
+        speak = live_teacher if plan.run.is_live else partial(cached_teacher, say=say)
         teaching = teaching_of(plan.run, [speak(plan, teacher, training, samples) for teacher in plan.teachers])
+    return Ready(
+        model=model,
+        seed=seed,
+        schedule=schedule,
+        teaching=teaching,
+        validation=stopping,
+        augmenter=plan.augmenter(samples, seed),
+    )
+
+
+def checkpoints_of(plan: Plan, training: Training, keeping: Keeping) -> Checkpoints:
+    """Return the place of the checkpoint of a training, and when it is due."""
+    return Checkpoints(training.folder, plan.key(training), keeping.every)
+
+
+class History:
+    """The epochs of a training, written to `history.jsonl` as they end."""
+
+    def __init__(self, file: TextIO, track: Callable[[dict[str, float]], None]) -> None:
+        self._file, self._track = file, track
+        self._digest = hashlib.sha256()
+        self.last: dict[str, float] = {}
+
+    def add(self, row: dict[str, float]) -> None:
+        """Write an epoch."""
+        self.last = dict(row)
+        line = json.dumps(row) + "\n"
+        self._digest.update(line.encode())
+        self._file.write(line)
+        self._file.flush()
+        self._track(row)
+
+    @property
+    def sha256(self) -> str:
+        """Of all that was written."""
+        return self._digest.hexdigest()
+
+
+@contextmanager
+def written(plan: Plan, training: Training, keeping: Keeping) -> Iterator[History]:
+    """Give the history of a training, which begins anew, and is copied to event files where that was asked for."""
     training.folder.mkdir(parents=True, exist_ok=True)
-    checkpoints = Checkpoints(training.folder, plan.key(training), keeping.every)
-    progress.begin(title, plan.schedule.epochs)
-    path, lines = training.folder / "history.jsonl", []
-    row: dict[str, float] = {}
-    with room_for(path), path.open("w", encoding="utf-8") as history, _tracked(plan, training, keeping) as track:
+    path = training.folder / "history.jsonl"
+    with room_for(path), path.open("w", encoding="utf-8") as file, _tracked(plan, training, keeping) as track:
+        yield History(file, track)
 
-        def on_epoch(epoch: dict[str, float]) -> None:
-            row.clear()
-            row.update(epoch)
-            lines.append(json.dumps(epoch) + "\n")
-            history.write(lines[-1])
-            history.flush()
-            track(epoch)
-            progress.epoch(epoch)
 
-        trained = train(
-            model,
-            training.view,
-            samples,
-            schedule,
-            seed=seed,
-            teaching=teaching,
-            validation=stopping,
-            augmenter=plan.augmenter(samples, seed),
-            precision=plan.precision,
-            micro_batches=micro_batches,
-            checkpoints=checkpoints,
-            on_epoch=on_epoch,
-        )
+def conclude(
+    plan: Plan,
+    training: Training,
+    model: nn.Module,
+    trained: Trained,
+    history: History,
+    checkpoints: Checkpoints,
+    seconds: float,
+) -> str:
+    """Write the weights and the record of a network that is trained, and return how it went, in words."""
+    last = history.last
     record = {
         "kept_epoch": trained.epoch,
-        "last_epoch": row,
+        "last_epoch": last,
         "micro_batches": trained.micro_batches,
+        "together": trained.together,
         "optimizer_sha256": trained.optimizer_sha256,
-        "history_sha256": hashlib.sha256("".join(lines).encode()).hexdigest(),
+        "history_sha256": history.sha256,
     }
     weights = save_tensors({k: v.contiguous() for k, v in model.state_dict().items()})
     parameters = sum(p.numel() for p in model.parameters())
-    seconds = time.monotonic() - began
     _keep(plan, training, weights, parameters, seconds, record)
     checkpoints.remove()
-    epochs = f"{row['epoch']:.0f} epochs" + (f", kept {trained.epoch}," if trained.epoch != row["epoch"] else "")
-    progress.end(f"{title}  {epochs} in {seconds:.1f} s  {describe_epoch(row)}")
+    epochs = f"{last['epoch']:.0f} epochs" + (f", kept {trained.epoch}," if trained.epoch != last["epoch"] else "")
+    return f"{epochs} in {seconds:.1f} s  {describe_epoch(last)}"
+
+
+@contextmanager
+def _tracked(plan: Plan, training: Training, keeping: Keeping) -> Iterator[Callable[[dict[str, float]], None]]:
+    """Give what is told every epoch that is to be tracked."""
+    if keeping.track == "nothing":
+        yield lambda row: None
+        return
+    tracker = Tracker(plan.folder if plan.pool is None else plan.pool.parent)
+    tracker.begin(training.folder)
+    try:
+        yield tracker.epoch
+    finally:
+        tracker.end()

@@ -8,12 +8,15 @@ import socket
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 
 from distill.batching import Samples
+from distill.companions import Task, carry_out_together, groups, kind, standing
+from distill.device import free_memory, is_out_of_memory
 from distill.grid import GridPlan, Job, prepare
 from distill.grid_table import grid_table
 from distill.gridfile import Cell, Grid, read_grid
@@ -46,6 +49,13 @@ class Worker:
         How trainings are kept on disk while they go on.
     on_wait : callable, optional
         Called about every half second while only others are at work.
+    together : int
+        How many trainings of one kind go through the same steps, at most; see `distill.companions.kind`.
+
+    Raises
+    ------
+    UserError
+        If `together` is less than 1.
     """
 
     def __init__(
@@ -54,7 +64,10 @@ class Worker:
         progress: Progress,
         keeping: Keeping | None = None,
         on_wait: Callable[[], None] | None = None,
+        together: int = 1,
     ) -> None:
+        check_together(together)
+        self.together = together
         self.plan, self.progress, self.keeping = plan, progress, keeping or Keeping()
         self.on_wait = on_wait or (lambda: None)
         self.done: set[Path] = set()
@@ -101,31 +114,88 @@ class Worker:
             return True
         if not self.done.issuperset(job.needs):
             return False
-        with claimed(folder / LOCK) as mine:
-            if not mine:
+        with ExitStack() as held:
+            if not held.enter_context(claimed(folder / LOCK)):
                 return False
             if not job.training.is_done and not job.failure.exists():
-                self._do(job)
+                self._do([job, *self._companions(job, held)])
         return True
 
-    def _do(self, job: Job) -> None:
-        """Do a training that this process has claimed; a failure is kept with it and stops nothing else."""
-        folder = job.training.folder
-        for left_over in folder.glob(".*.partial"):  # of a process that was killed while it wrote
-            left_over.unlink()
-        goes_on = any(folder.glob("checkpoint.*"))
-        self._note("goes on" if goes_on else "begins", folder)
-        title = f"[{len(self.done) + len(self.lost) + 1}/{len(self.plan.jobs)}] {job.title}"
+    def _companions(self, job: Job, held: ExitStack) -> list[Job]:
+        """Claim what can go together with a training that is claimed; who goes alone has none."""
+        if self.together == 1:
+            return []
+        jobs = [job, *(other for other in self.plan.jobs.values() if other is not job and self._can_begin(other))]
+        alike = groups([kind(one.plan, one.training) for one in jobs], len(jobs))[0]
+        stands = standing(job.plan, job.training, self.keeping)
+        found: list[Job] = []
+        for other in (jobs[number] for number in alike[1:]):
+            if stands is None or len(found) == self.together - 1:
+                break
+            with ExitStack() as trial:
+                is_mine = trial.enter_context(claimed(other.training.folder / LOCK))
+                if is_mine and self._can_begin(other) and standing(other.plan, other.training, self.keeping) == stands:
+                    found.append(other)
+                    held.push(trial.pop_all())
+        return found
+
+    def _can_begin(self, job: Job) -> bool:
+        return (
+            job.training.folder not in self.done | self.lost
+            and self.done.issuperset(job.needs)
+            and not job.training.is_done
+            and not job.failure.exists()
+        )
+
+    def _do(self, jobs: Sequence[Job]) -> None:
+        """Do trainings that this process has claimed; a failure is kept with its training and stops nothing else."""
+        for job in jobs:
+            for left_over in job.training.folder.glob(".*.partial"):  # of a process that was killed while it wrote
+                left_over.unlink()
+            goes_on = any(job.training.folder.glob("checkpoint.*"))
+            self._note("goes on" if goes_on else "begins", job.training.folder)
+        self._carry_out(jobs)
+
+    def _carry_out(self, jobs: Sequence[Job]) -> None:
+        before = len(self.done) + len(self.lost)
+        titles = [f"[{before + n}/{len(self.plan.jobs)}] {job.title}" for n, job in enumerate(jobs, start=1)]
+        apart = ""
         try:
-            carry_out(job.plan, job.training, self._samples(job), title, self.progress, self.keeping)
+            errors = self._errors(jobs, titles)
         except (DiskFullError, OSError):
             raise  # of the whole grid, not of this training
         except Exception as error:  # a user's mistake or a defect: either way the others go on
-            self._fail(folder, title, error)
-            self.lost.add(folder)
+            errors = [error]
+            if len(jobs) > 1:  # later, since a traceback holds what was in memory
+                apart = "memory ran out" if is_out_of_memory(error) else f"{type(error).__name__}: {error}"
+                errors = []
+        if apart:
+            self._split(jobs, apart)
             return
-        self._note("done", folder)
-        self.done.add(folder)
+        for job, title, failure in zip(jobs, titles, errors, strict=True):
+            if failure is None:
+                self._note("done", job.training.folder)
+                self.done.add(job.training.folder)
+            else:
+                self._fail(job.training.folder, title, failure)
+                self.lost.add(job.training.folder)
+
+    def _errors(self, jobs: Sequence[Job], titles: Sequence[str]) -> list[Exception | None]:
+        """Do trainings; returns what each failed of."""
+        job = jobs[0]
+        if len(jobs) == 1:
+            carry_out(job.plan, job.training, self._samples(job), titles[0], self.progress, self.keeping)
+            return [None]
+        tasks = [Task(plan=j.plan, training=j.training, title=title) for j, title in zip(jobs, titles, strict=True)]
+        return carry_out_together(tasks, self._samples(job), self.progress, self.keeping)
+
+    def _split(self, jobs: Sequence[Job], apart: str) -> None:
+        """Do trainings that could not go together: by halves where memory did not suffice, else one by one."""
+        size = len(jobs) // 2 if apart == "memory ran out" else 1
+        self.progress.say(f"{len(jobs)} trainings cannot go together ({apart}): they go on by {size}")
+        free_memory()
+        for start in range(0, len(jobs), size):
+            self._carry_out(jobs[start : start + size])
 
     def _fail(self, folder: Path, title: str, error: Exception) -> None:
         """Keep the failure of a training or run in its folder, and tell it."""
@@ -133,7 +203,7 @@ class Worker:
         self.progress.say(f"{title}  failed: {said}")
         failure = {
             "error": said,
-            "traceback": traceback.format_exc(),
+            "traceback": "".join(traceback.format_exception(error)),
             "host": socket.gethostname(),
             "pid": os.getpid(),
         }
@@ -193,12 +263,19 @@ class Worker:
             log.write(json.dumps(line) + "\n")
 
 
+def check_together(together: int) -> None:
+    """Refuse a number of trainings that is none."""
+    if together < 1:
+        raise UserError(f"together {together} is not allowed: give how many trainings may go at once, 1 for one by one")
+
+
 def run_grid(
     grid: Grid | str | Path,
     folder: str | Path | None = None,
     windows: Windows | None = None,
     progress: Progress | None = None,
     keeping: Keeping | None = None,
+    together: int = 1,
 ) -> pd.DataFrame:
     """Do what is missing of a grid in this process, and return its table.
 
@@ -214,6 +291,9 @@ def run_grid(
         Who is told; by default nobody.
     keeping : Keeping, optional
         How trainings are kept on disk while they go on.
+    together : int
+        Train up to so many networks of one kind in the same steps; what comes out differs by rounding. It is meant for GPUs,
+        where small networks are bound by launches; on a CPU it does not pay.
 
     Returns
     -------
@@ -226,8 +306,9 @@ def run_grid(
         For anything wrong in the file or the data, an impossible run, or a folder of something else; a training that fails is
         kept as `failed.json`, and its runs are `missing` in the table.
     """
+    check_together(together)
     made = grid if isinstance(grid, Grid) else read_grid(grid)
     plan = GridPlan(made.runs, Path("runs") / made.name if folder is None else Path(folder), windows)
     prepare(plan)
-    Worker(plan, progress or Progress(), keeping).work()
+    Worker(plan, progress or Progress(), keeping, together=together).work()
     return grid_table(plan.folder)

@@ -8,10 +8,16 @@ import torch
 
 from distill.augment import Augmenter, parse_augment
 from distill.batching import Samples
+from distill.checkpoint import Checkpoints
+from distill.divergence import DivergenceError
 from distill.keeping import Every
+from distill.learner import Trained
+from distill.lessons import alike
 from distill.losses import parse_losses
 from distill.models import build_model
 from distill.schedule import Schedule
+from distill.sealed import unpack
+from distill.stacking import Stack
 from distill.teaching import Teaching, cached, live
 from distill.together import Pupil, train_together
 from distill.train import initialised, train
@@ -78,7 +84,7 @@ def watched(seed, losses, **options):
 
 
 def schedule(**options):
-    return Schedule(**{"epochs": 3, "batch_size": 8, "learning_rate": 0.05, **options})
+    return Schedule(**{"epochs": 2, "batch_size": 8, "learning_rate": 0.05, **options})
 
 
 SCRATCH_AND_KD = (
@@ -188,3 +194,187 @@ def test_each_ends_where_it_ends_alone(habits):
         assert [list(r) for r in seen] == [list(r) for r in row]  # the same names in the same order
         for a, b in zip(seen, row, strict=True):
             assert a == pytest.approx(b, rel=1e-5, abs=1e-7)  # sums of losses are kept in float32
+
+
+def test_in_bf16_they_learn_as_well():
+    def made():
+        return prepared(dtype=torch.float32, precision="bf16", schedule=schedule(epochs=1))
+
+    (ones, shared), (pupils, _) = made(), made()
+    losses = []
+    for pupil in ones:
+        alone(pupil, on_epoch=lambda row: losses.append(row["loss"]), **shared)
+    told = []
+    pupils = [replace(pupil, on_epoch=lambda row: told.append(row["loss"])) for pupil in pupils]
+    train_together(pupils, **shared)
+    assert told == pytest.approx(losses, rel=0.02)
+    assert all(p.dtype == torch.float32 for pupil in pupils for p in pupil.model.parameters())
+
+
+class BrokenOff(Checkpoints):
+    """Breaks the process off after the n-th checkpoint, as a kill would."""
+
+    left = 10**9
+
+    def write(self, tensors, about):
+        super().write(tensors, about)
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+def kept(pupils, folder, kind=Checkpoints):
+    """The same trainings, each with a folder for its checkpoint."""
+    for k in range(len(pupils)):
+        (folder / str(k)).mkdir(exist_ok=True)
+    return [replace(p, checkpoints=kind(folder / str(k), f"key {k}", EACH_STEP)) for k, p in enumerate(pupils)]
+
+
+RESUMED = {"schedule": schedule(optimizer="adamw", learning_rate=0.003, ema=0.8)}
+
+
+@pytest.fixture(scope="module")
+def undisturbed():
+    torch.set_default_dtype(torch.float64)
+    ones, shared = prepared(**RESUMED)
+    for pupil in ones:
+        alone(pupil, **shared)
+    torch.set_default_dtype(torch.float32)
+    return [pupil.model for pupil in ones]
+
+
+@pytest.mark.parametrize("stop", [2, 3, 5])
+def test_broken_off_together_each_goes_on_alone(stop, undisturbed, tmp_path):
+    pupils, shared = prepared(**RESUMED)
+    pupils = kept(pupils, tmp_path, BrokenOff)
+    pupils[-1].checkpoints.left = stop
+    with pytest.raises(KeyboardInterrupt):
+        train_together(pupils, **shared)
+    fresh, shared = prepared(**RESUMED)
+    for pupil, wanted in zip(kept(fresh, tmp_path), undisturbed, strict=True):
+        tensors, about = unpack(pupil.checkpoints.path)
+        assert (about["step"], about["together"]) == (stop, 4)
+        assert tensors["model/stem.weight"].shape == (16, 2, 3)
+        end = alone(pupil, **shared)
+        assert end.together == 4
+        compare(pupil.model, wanted, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("stop", [2, 3, 5])
+def test_broken_off_alone_all_go_on_together(stop, undisturbed, tmp_path):
+    ones, shared = prepared(**RESUMED)
+    for pupil in kept(ones, tmp_path, BrokenOff):
+        pupil.checkpoints.left = stop
+        with pytest.raises(KeyboardInterrupt):
+            alone(pupil, **shared)
+    fresh, shared = prepared(**RESUMED)
+    rows = []
+    fresh = [replace(pupil, on_epoch=rows.append) for pupil in kept(fresh, tmp_path)]
+    ends = train_together(fresh, **shared)
+    for pupil, wanted in zip(fresh, undisturbed, strict=True):
+        compare(pupil.model, wanted, atol=1e-6, rtol=1e-6)
+    assert sorted(row["epoch"] for row in rows) == [1] * 4 + [2] * 4
+    assert [end.together for end in ends] == [4] * 4
+
+
+def test_those_that_stand_at_different_steps_or_differ_in_augmentation_are_refused(tmp_path, says):
+    pupils, shared = prepared()
+    pupils = kept(pupils, tmp_path, BrokenOff)
+    pupils[1].checkpoints.left = 1
+    with pytest.raises(KeyboardInterrupt):
+        alone(pupils[1], **shared)
+    with says("trainings that have done 0, 1, 0, 0 steps cannot go together: train them one by one"):
+        train_together(kept(prepared()[0], tmp_path), **shared)
+    mixed = [prepared(augment=text)[0][0] for text in ("jitter", "")]
+    with says("trainings with the augmentations '', 'jitter' cannot go together: train them one by one"):
+        train_together(mixed, **shared)
+
+
+def test_one_whose_loss_is_not_finite_leaves_with_its_own_words_and_the_others_go_on(tmp_path):
+    def broken():
+        lesson = taught(3)
+        lesson.teachers[1].logits[7] = torch.nan
+        return lesson
+
+    def made(folder):
+        pupils, shared = prepared(teachings=(*SCRATCH_AND_KD[:2], broken, SCRATCH_AND_KD[3], lambda: None))
+        with torch.no_grad():
+            pupils[-1].model.stem.weight.fill_(1e308)  # overflows in the first forward pass
+        folder.mkdir()
+        return kept(pupils, folder), shared
+
+    (ones, shared), (pupils, _) = made(tmp_path / "alone"), made(tmp_path / "together")
+    said = {}
+    for k, pupil in enumerate(ones):
+        try:
+            alone(pupil, **shared)
+        except DivergenceError as error:
+            said[k] = str(error).replace("/alone/", "/together/")
+    assert list(said) == [2, 4]
+    ends = train_together(pupils, **shared)
+    assert {k: str(end) for k, end in enumerate(ends) if not isinstance(end, Trained)} == said
+    assert "the logits of teacher b are not finite in windows w07: " in said[2]
+    for k in (0, 1, 3):
+        compare(pupils[k].model, ones[k].model, atol=1e-6, rtol=1e-6)
+    replay = tmp_path / "together" / "2" / "replay.safetensors"
+    tensors, about = unpack(replay)
+    wanted, _ = unpack(tmp_path / "alone" / "2" / "replay.safetensors")
+    assert about["error"] == said[2].partition("; the step")[0]
+    for name in wanted:
+        if "running" not in name:
+            torch.testing.assert_close(tensors[name], wanted[name], atol=1e-6, rtol=1e-6)
+    replay.rename(pupils[2].checkpoints.path)
+    with pytest.raises(DivergenceError) as again:
+        alone(kept(made(tmp_path / "again")[0], tmp_path / "together")[2], **shared)
+    assert str(again.value) == said[2]
+
+
+def test_a_network_of_a_stack_is_read_and_changed_through_the_stack():
+    networks = [network(k) for k in range(3)]
+    wanted = [{name: tensor.clone() for name, tensor in n.state_dict().items()} for n in networks]
+    stack = Stack(networks)
+    assert len(list(stack.parameters())) == len(list(networks[0].parameters()))
+    for made, before in zip(networks, wanted, strict=True):
+        assert all(torch.equal(tensor, before[name]) for name, tensor in made.state_dict().items())
+    inputs = torch.randn(3, 4, 2, 32)
+    stack.eval()
+    networks[1].load_state_dict(wanted[0])
+    shown = stack.trace(inputs)
+    for k, start in enumerate((0, 0, 2)):
+        alone = network(start).eval().trace(inputs[k])
+        torch.testing.assert_close(shown[k].logits, alone.logits)
+        torch.testing.assert_close(shown[k].embedding, alone.embedding)
+        for ours, theirs in zip(shown[k].maps, alone.maps, strict=True):
+            torch.testing.assert_close(ours, theirs)
+    with torch.no_grad():
+        next(stack.parameters())[2].fill_(5.0)
+    assert bool((networks[2].stem.weight == 5).all())
+    assert not bool((networks[1].stem.weight == 5).any())
+
+
+def test_students_learn_alike_who_differ_in_numbers_only():
+    one = alike(taught(1))
+    assert one == alike(taught(2, lambda_=0.1, lambda_to=0.9, temperature=2.0, alpha=0.7))
+    assert one == alike(taught(2, "kd(temperature=2)"))
+    others = [taught(1, "kd(reduction=elementmean)"), taught(1, "dkd"), taught(1, weighing="aver"), None]
+    assert len({one, *map(alike, others)}) == 5
+    assert [alike(lesson) for lesson in (taught(1, weighing="ae-kd"), watched(1, "kd"), taught(1, "kd+sp"))] == [
+        None
+    ] * 3
+
+
+@pytest.mark.parametrize("name", ["ds10-1", "se10-1", "inception", "patch"])
+def test_every_kind_of_network_goes_through_a_stack(name):
+    networks = [network(k, name) for k in range(2)]
+    stack = Stack(networks).train()
+    inputs = torch.randn(2, 4, 2, 32)
+    shown = stack.trace(inputs)
+    shown.logits.square().sum().backward()
+    for k in range(2):
+        alone = network(k, name).train()
+        trace = alone.trace(inputs[k])
+        trace.logits.square().sum().backward()
+        torch.testing.assert_close(shown[k].logits, trace.logits)
+        for ours, theirs in zip(stack.weights, alone.parameters(), strict=True):
+            torch.testing.assert_close(ours.grad[k], theirs.grad)
+        compare(networks[k], alone)  # running statistics
