@@ -43,21 +43,21 @@ class Stack(nn.Module):
     def __init__(self, networks: Sequence[nn.Module]) -> None:
         super().__init__()
         first = networks[0]
-        names = [name for name, _ in first.named_parameters()]
-        self.weights = nn.ParameterList(
-            _stacked([dict(n.named_parameters())[name].data for n in networks]) for name in names
-        )
-        for number, name in enumerate(dict(first.named_buffers())):
-            self.register_buffer(f"buffer_{number}", _stacked([dict(n.named_buffers())[name] for n in networks]))
-        self._names = tuple(f"network.{name}" for name in chain(names, dict(first.named_buffers())))
+        together = [_stacked([tensor.data for tensor in same]) for same in zip(*map(_tensors, networks), strict=True)]
+        names = [name for name, _ in chain(first.named_parameters(), first.named_buffers())]
+        self._names = tuple(f"network.{name}" for name in names)
+        count = len(list(first.parameters()))
+        self.weights = nn.ParameterList(together[:count])
+        for number, tensor in enumerate(together[count:]):
+            self.register_buffer(f"buffer_{number}", tensor)
         # in a tuple, since a module that were a child of this one would show its own weights as this one's
         self._form = (_Shown(copy.deepcopy(first).to("meta")),)
         self._link(networks)
 
     def take(self, networks: Sequence[nn.Module]) -> None:
         """Hold these networks of the same architecture, as many as before, instead of the ones before."""
-        for tensors, stacked in zip(zip(*map(_tensors, networks), strict=True), _tensors(self), strict=True):
-            stacked.data.copy_(_stacked([tensor.data for tensor in tensors]))
+        for stacked, *same in zip(_tensors(self), *map(_tensors, networks), strict=True):
+            stacked.data.copy_(_stacked([tensor.data for tensor in same]))
         self._link(networks)
 
     def _link(self, networks: Sequence[nn.Module]) -> None:
@@ -156,8 +156,8 @@ def _tensors(module: nn.Module) -> list[Tensor]:
 
 
 def _stacked(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.stack(list(tensors)).detach()
+    return torch.stack(list(tensors))
 
 
 def _joined(name: str, values: Sequence[Tensor]) -> Tensor:
-    return values[0].clone() if name == STEP else torch.stack(list(values))
+    return values[0].clone() if name == STEP else _stacked(values)

@@ -47,7 +47,7 @@ def some(n, seed=0, dtype=torch.float64):
     )
 
 
-DATA = some(22)
+DATA = some(14)
 
 
 def network(seed, name="wrn10-1", view=SIGNAL, dtype=torch.float64):
@@ -58,7 +58,7 @@ def network(seed, name="wrn10-1", view=SIGNAL, dtype=torch.float64):
 
 
 def logits(seed, dtype=torch.float64):
-    return torch.from_numpy(np.random.default_rng(seed).normal(size=(22, 3))).to(dtype)
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=(14, 3))).to(dtype)
 
 
 def taught(seed, losses="kd", alpha=0.3, **options):
@@ -90,10 +90,9 @@ def schedule(**options):
 SCRATCH_AND_KD = (
     lambda: None,
     lambda: taught(1, lambda_=0.3),
-    lambda: taught(1, lambda_=0.9, temperature=2.0, alpha=0.8),
-    lambda: taught(2, lambda_=0.6, lambda_to=0.1, temperature_to=1.0),
+    lambda: taught(2, lambda_=0.9, lambda_to=0.1, temperature=2.0, temperature_to=1.0, alpha=0.8),
 )
-"""One from scratch beside three that differ in lambda, T, alpha and teachers."""
+"""One from scratch beside two that differ in lambda, T, alpha and teachers."""
 HABITS = {
     "batch norm": {},
     "group norm, adamw, steps, warm-up": {
@@ -116,11 +115,10 @@ HABITS = {
             lambda: watched(1, "kd+sp(beta=10)+hint"),
             lambda: watched(2, "rkd+dcd(dim=8)"),
             lambda: taught(3, weighing="ae-kd"),
-            lambda: None,
         ),
     },
     "the best epoch, stopping at different times": {
-        "schedule": schedule(epochs=6, patience=1),
+        "schedule": schedule(epochs=5, patience=1),
         "validation": some(9, seed=1),
     },
     "images": {"view": GASF},
@@ -189,7 +187,7 @@ def test_each_ends_where_it_ends_alone(habits):
     for pupil, one in zip(pupils, ones, strict=True):
         compare(pupil.model, one.model, **tolerance)
     assert [end.epoch for end in ends] == [end.epoch for end in wanted]
-    assert {end.together for end in ends} == {4}
+    assert {end.together for end in ends} == {len(pupils)}
     for seen, row in zip(told, rows, strict=True):
         assert [list(r) for r in seen] == [list(r) for r in row]  # the same names in the same order
         for a, b in zip(seen, row, strict=True):
@@ -243,7 +241,7 @@ def undisturbed():
     return [pupil.model for pupil in ones]
 
 
-@pytest.mark.parametrize("stop", [2, 3, 5])
+@pytest.mark.parametrize("stop", [1, 2])
 def test_broken_off_together_each_goes_on_alone(stop, undisturbed, tmp_path):
     pupils, shared = prepared(**RESUMED)
     pupils = kept(pupils, tmp_path, BrokenOff)
@@ -253,14 +251,14 @@ def test_broken_off_together_each_goes_on_alone(stop, undisturbed, tmp_path):
     fresh, shared = prepared(**RESUMED)
     for pupil, wanted in zip(kept(fresh, tmp_path), undisturbed, strict=True):
         tensors, about = unpack(pupil.checkpoints.path)
-        assert (about["step"], about["together"]) == (stop, 4)
+        assert (about["step"], about["together"]) == (stop, 3)
         assert tensors["model/stem.weight"].shape == (16, 2, 3)
         end = alone(pupil, **shared)
-        assert end.together == 4
+        assert end.together == 3
         compare(pupil.model, wanted, atol=1e-6, rtol=1e-6)
 
 
-@pytest.mark.parametrize("stop", [2, 3, 5])
+@pytest.mark.parametrize("stop", [1, 2])
 def test_broken_off_alone_all_go_on_together(stop, undisturbed, tmp_path):
     ones, shared = prepared(**RESUMED)
     for pupil in kept(ones, tmp_path, BrokenOff):
@@ -273,8 +271,8 @@ def test_broken_off_alone_all_go_on_together(stop, undisturbed, tmp_path):
     ends = train_together(fresh, **shared)
     for pupil, wanted in zip(fresh, undisturbed, strict=True):
         compare(pupil.model, wanted, atol=1e-6, rtol=1e-6)
-    assert sorted(row["epoch"] for row in rows) == [1] * 4 + [2] * 4
-    assert [end.together for end in ends] == [4] * 4
+    assert sorted(row["epoch"] for row in rows) == [1] * 3 + [2] * 3
+    assert [end.together for end in ends] == [3] * 3
 
 
 def test_those_that_stand_at_different_steps_or_differ_in_augmentation_are_refused(tmp_path, says):
@@ -283,7 +281,7 @@ def test_those_that_stand_at_different_steps_or_differ_in_augmentation_are_refus
     pupils[1].checkpoints.left = 1
     with pytest.raises(KeyboardInterrupt):
         alone(pupils[1], **shared)
-    with says("trainings that have done 0, 1, 0, 0 steps cannot go together: train them one by one"):
+    with says("trainings that have done 0, 1, 0 steps cannot go together: train them one by one"):
         train_together(kept(prepared()[0], tmp_path), **shared)
     mixed = [prepared(augment=text)[0][0] for text in ("jitter", "")]
     with says("trainings with the augmentations '', 'jitter' cannot go together: train them one by one"):
@@ -297,7 +295,7 @@ def test_one_whose_loss_is_not_finite_leaves_with_its_own_words_and_the_others_g
         return lesson
 
     def made(folder):
-        pupils, shared = prepared(teachings=(*SCRATCH_AND_KD[:2], broken, SCRATCH_AND_KD[3], lambda: None))
+        pupils, shared = prepared(teachings=(*SCRATCH_AND_KD[:2], broken, lambda: None))
         with torch.no_grad():
             pupils[-1].model.stem.weight.fill_(1e308)  # overflows in the first forward pass
         folder.mkdir()
@@ -310,11 +308,11 @@ def test_one_whose_loss_is_not_finite_leaves_with_its_own_words_and_the_others_g
             alone(pupil, **shared)
         except DivergenceError as error:
             said[k] = str(error).replace("/alone/", "/together/")
-    assert list(said) == [2, 4]
+    assert list(said) == [2, 3]
     ends = train_together(pupils, **shared)
     assert {k: str(end) for k, end in enumerate(ends) if not isinstance(end, Trained)} == said
     assert "the logits of teacher b are not finite in windows w07: " in said[2]
-    for k in (0, 1, 3):
+    for k in (0, 1):
         compare(pupils[k].model, ones[k].model, atol=1e-6, rtol=1e-6)
     replay = tmp_path / "together" / "2" / "replay.safetensors"
     tensors, about = unpack(replay)
