@@ -44,7 +44,7 @@ def kind(plan: Plan, training: Training) -> Hashable | None:
     return plan.run.protocol, json.dumps([made[name] for name in _ALIKE], sort_keys=True)
 
 
-def standing(plan: Plan, training: Training, keeping: Keeping) -> Hashable | None:
+def steps_done(plan: Plan, training: Training, keeping: Keeping) -> Hashable | None:
     """Return how many steps a training has done, by its checkpoint; None where it must go on alone, as in micro-batches."""
     try:
         kept = checkpoints_of(plan, training, keeping).read()

@@ -1,8 +1,7 @@
-"""A training under way: its networks and optimizer, how far it has come, and how that is written and read back."""
+"""A training under way: its networks and optimizer, what they are given, and how far it has come."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from distill.feeding import Batch, augmented
 from distill.prediction import predict
 from distill.rates import learning_rate
 from distill.schedule import Schedule, class_weights, optimizer_of
+from distill.standing import optimizer_sha256, restore, state_of
 from distill.teaching import Teaching
 from distill.trace import Trace
 from distill.views import View
@@ -196,7 +196,7 @@ class Learner:
             )
         return Trained(
             epoch=self.best.epoch if self.schedule.patience else self.epoch - 1,
-            optimizer_sha256=_sha256(self._optimizer_state()),
+            optimizer_sha256=optimizer_sha256(self),
             micro_batches=self.micro_batches,
             together=self.together,
         )
@@ -205,68 +205,7 @@ class Learner:
         """Stand where the checkpoint was written, if there is one."""
         kept = None if self.checkpoints is None else self.checkpoints.read()
         if kept is not None:
-            self.restore(*kept)
-
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return the tensors and numbers that say how far the training has come."""
-        holders = {
-            "model": self.model.state_dict(),
-            "adapters": self.adapters.state_dict(),
-            "mean": {} if self.mean is None else self.mean.state_dict(),
-            "optimizer": self._optimizer_state(),
-            "best": self.best.state,
-            "sums": self.sums,
-        }
-        tensors = {f"{holder}/{name}": tensor for holder, held in holders.items() for name, tensor in held.items()}
-        about = {
-            "epoch": self.epoch,
-            "batch": self.batch,
-            "step": self.step,
-            "micro_batches": self.micro_batches,
-            "together": self.together,
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
-            "norms": self.norms,
-            "parts": list(self.sums),
-            "best": [self.best.accuracy, self.best.epoch],
-            "history": self.history,
-        }
-        return tensors, about
-
-    def restore(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
-        """Stand where `state` was taken."""
-        device = self.samples.values.device
-
-        def held(holder: str) -> dict[str, Tensor]:
-            return {
-                name.partition("/")[2]: t.to(device) for name, t in tensors.items() if name.startswith(f"{holder}/")
-            }
-
-        self.model.load_state_dict(held("model"))
-        self.adapters.load_state_dict(held("adapters"))
-        if self.mean is not None:
-            self.mean.load_state_dict(held("mean"))
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in held("optimizer").items():
-            number, _, what = name.partition(".")
-            state.setdefault(int(number), {})[what] = tensor
-        self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
-        for group in self.optimizer.param_groups:
-            group["lr"] = about["learning_rate"]
-        self.best.accuracy, self.best.epoch = about["best"]
-        self.best.state, sums = held("best"), held("sums")
-        self.sums = {name: sums[name] for name in about["parts"]}  # in their order, which a file does not keep
-        self.epoch, self.batch, self.step = about["epoch"], about["batch"], about["step"]
-        self.micro_batches = max(self.micro_batches, about["micro_batches"])
-        self.together = max(self.together, about["together"])
-        self.norms, self.history = about["norms"], about["history"]
-
-    def _optimizer_state(self) -> dict[str, Tensor]:
-        return {
-            f"{number}.{name}": tensor
-            for number, of_parameter in self.optimizer.state_dict()["state"].items()
-            for name, tensor in of_parameter.items()
-            if tensor is not None
-        }
+            restore(self, *kept)
 
     def diverged(self, batch: Batch, student: Trace, parts: dict[str, Tensor]) -> DivergenceError:
         """Say which tensor of a step is not finite."""
@@ -290,7 +229,7 @@ class Learner:
         """
         if self.checkpoints is None:
             return error
-        tensors, about = self.state()
+        tensors, about = state_of(self)
         seen = {"batch/values": self.samples.values[torch.from_numpy(positions).to(self.samples.values.device)]}
         ids = self.samples.ids[positions].tolist()
         self.checkpoints.write_replay({**tensors, **seen}, {**about, "windows": ids, "error": str(error)})
@@ -300,13 +239,6 @@ class Learner:
 def averaged(model: nn.Module, ema: float) -> AveragedModel:
     """Return running means of the weights and buffers of a model, to which the mean so far counts `ema` in every update."""
     return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True)
-
-
-def _sha256(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(name.encode() + tensors[name].detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 class _Best:

@@ -25,6 +25,7 @@ from distill.lessons import Lesson, Parts, lessons_of
 from distill.prediction import repeatable
 from distill.schedule import Schedule
 from distill.stacking import Stack, StackedOptimizer
+from distill.standing import state_of
 from distill.teaching import Teaching
 from distill.trace import Trace
 from distill.train import begun
@@ -280,5 +281,5 @@ class _Together:
             self._share()
             for learner in self.learners:
                 if learner.checkpoints is not None:
-                    learner.checkpoints.write(*learner.state())
+                    learner.checkpoints.write(*state_of(learner))
         interrupts.leave()

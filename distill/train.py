@@ -22,6 +22,7 @@ from distill.learner import Learner, Trained
 from distill.losses import combine
 from distill.prediction import repeatable
 from distill.schedule import Schedule
+from distill.standing import state_of
 from distill.teaching import Teaching, gradient_norms
 from distill.trace import Trace
 from distill.views import View
@@ -223,5 +224,5 @@ def _keep(learner: Learner, ended: int | None = None) -> None:
     """Write a checkpoint where one is due, or where the process was asked to stop, and then leave."""
     checkpoints = learner.checkpoints
     if checkpoints is not None and (interrupts.asked() or checkpoints.is_due(ended)):
-        checkpoints.write(*learner.state())
+        checkpoints.write(*state_of(learner))
     interrupts.leave()

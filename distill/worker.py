@@ -7,7 +7,7 @@ import os
 import socket
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from distill.batching import Samples
-from distill.companions import Task, carry_out_together, groups, kind, standing
+from distill.companions import Task, carry_out_together, groups, kind, steps_done
 from distill.device import free_memory, is_out_of_memory
 from distill.grid import GridPlan, Job, prepare
 from distill.grid_table import grid_table
@@ -75,6 +75,7 @@ class Worker:
         self.finished: set[Path] = set()
         """Runs with a result, or whose evaluation fails."""
         self._held: tuple[object, Samples] | None = None
+        self._kinds: dict[Path, Hashable | None] = {}
         self._log = plan.folder / LOG / f"{socket.gethostname()}-{os.getpid()}.jsonl"
 
     def work(self) -> None:
@@ -126,22 +127,33 @@ class Worker:
         if self.together == 1:
             return []
         jobs = [job, *(other for other in self.plan.jobs.values() if other is not job and self._can_begin(other))]
-        alike = groups([kind(one.plan, one.training) for one in jobs], len(jobs))[0]
-        stands = standing(job.plan, job.training, self.keeping)
+        alike = groups([self._kind(one) for one in jobs], len(jobs))[0]
+        stands = steps_done(job.plan, job.training, self.keeping)
         found: list[Job] = []
         for other in (jobs[number] for number in alike[1:]):
             if stands is None or len(found) == self.together - 1:
                 break
             with ExitStack() as trial:
                 is_mine = trial.enter_context(claimed(other.training.folder / LOCK))
-                if is_mine and self._can_begin(other) and standing(other.plan, other.training, self.keeping) == stands:
+                if (
+                    is_mine
+                    and self._can_begin(other)
+                    and steps_done(other.plan, other.training, self.keeping) == stands
+                ):
                     found.append(other)
                     held.push(trial.pop_all())
         return found
 
+    def _kind(self, job: Job) -> Hashable | None:
+        folder = job.training.folder
+        if folder not in self._kinds:
+            self._kinds[folder] = kind(job.plan, job.training)
+        return self._kinds[folder]
+
     def _can_begin(self, job: Job) -> bool:
         return (
-            job.training.folder not in self.done | self.lost
+            job.training.folder not in self.done
+            and job.training.folder not in self.lost
             and self.done.issuperset(job.needs)
             and not job.training.is_done
             and not job.failure.exists()

@@ -1,6 +1,6 @@
 """How much faster several students train in the same steps than one after the other.
 
-    python experiments/benchmarks/together.py            about 5 minutes on two idle cores; on CUDA where there is one
+    python experiments/benchmarks/together.py            about 10 minutes on two idle cores; on CUDA where there is one
     python experiments/benchmarks/together.py --quick    fewer windows, to see that it works
 
 WRN16-1 students on real windows (`real.py`) of 500 samples x 3 axes, in batches of 64 and full float32, half of them from
@@ -142,7 +142,7 @@ def main() -> None:
     data = Samples(values=made.values.to(device), labels=made.labels.to(device), ids=made.ids)
     few = Samples(values=data.values[:BATCH], labels=data.labels[:BATCH], ids=data.ids[:BATCH])
     rows = []
-    for students in given.students or ([4] if device.type == "cpu" else [4, 16, 64]):
+    for students in given.students or ([4, 8] if device.type == "cpu" else [4, 16, 64]):
         contenders = {"one by one": one_by_one, "at once": at_once}
         times = interleaved({n: partial(call, students, data, 2) for n, call in contenders.items()}, rounds)
         counts = {n: operations(call, students, few) for n, call in contenders.items()}

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 import distill
 from distill.cli import main
-from distill.companions import kind, standing
+from distill.companions import kind, steps_done
 from distill.grid import prepare
 from distill.keeping import Keeping
 from distill.layout import LOCK
@@ -178,13 +178,13 @@ def test_a_training_stands_where_its_checkpoint_says(tmp_path):
     prepare(plan)
     job = next(iter(plan.jobs.values()))
     keeping = Keeping(checkpoint_every="0s")
-    assert standing(job.plan, job.training, keeping) == 0
+    assert steps_done(job.plan, job.training, keeping) == 0
     with pytest.raises(KeyboardInterrupt):
         Worker(plan, Stops(1), keeping).work()
     path = job.training.folder / "checkpoint.safetensors"
-    assert standing(job.plan, job.training, keeping) == 1
+    assert steps_done(job.plan, job.training, keeping) == 1
     path.write_bytes(path.read_bytes()[:-1] + b"?")
-    assert standing(job.plan, job.training, keeping) is None
+    assert steps_done(job.plan, job.training, keeping) is None
 
 
 def test_the_command_takes_it_and_refuses_none(tmp_path, monkeypatch, capsys):
