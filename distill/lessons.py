@@ -34,7 +34,8 @@ class Lesson:
         self.places, self.learners = list(places), list(learners)
         first = self.learners[0]
         device = first.samples.values.device
-        self._index = torch.tensor(self.places, device=device)
+        self.index = torch.tensor(self.places, device=device)
+        """The places, on the device."""
         self._rows = torch.arange(len(self.places), device=device)[:, None]
         self.sums: Parts = {name: torch.stack([a.sums[name] for a in self.learners]) for name in first.sums}
         self._is_own = alike(first.teaching) is None
@@ -46,7 +47,7 @@ class Lesson:
             self._said = [torch.stack(of_teacher) for of_teacher in zip(*tables, strict=True)]
             if self._teachings[0].weighing == "fixed":
                 none = self._said[0].new_zeros(len(self._said), 1, 1)
-                shares = [weigh("fixed", a.weights, none[0], none, self._index)[:, 0] for a in self._teachings]
+                shares = [weigh("fixed", a.weights, none[0], none, self.index)[:, 0] for a in self._teachings]
                 self._shares = torch.stack(shares)
 
     def losses(self, student: Trace, batch: Batch) -> tuple[Parts, dict[str, float | Tensor]]:
@@ -69,17 +70,17 @@ class Lesson:
             return self._own_losses(student[self.places[0]], batch[self.places[0]])
         first = self.learners[0]
         step, steps, epoch = first.step, first.steps, first.epoch
-        logits = student.logits[self._index]
-        tensors = {"logits": logits, "labels": batch.labels[self._index]}
+        logits = student.logits[self.index]
+        tensors = {"logits": logits, "labels": batch.labels[self.index]}
         if batch.targets is not None:
-            tensors["targets"] = batch.targets[self._index]
+            tensors["targets"] = batch.targets[self.index]
         terms = self._teachings[0].terms if self._teachings else ()
         if self._teachings:
             # in the precision of the loss, so that a student does not learn otherwise than alone
             wide = torch.promote_types(logits.dtype, torch.float32)
             numbers = [[a.lambda_at(step, steps), a.temperature_at(step, steps)] for a in self._teachings]
             lambdas, temperatures = torch.tensor(numbers, dtype=wide, device=logits.device).unbind(1)
-            said = torch.stack([table[self._rows, batch.index[self._index]] for table in self._said], dim=1)
+            said = torch.stack([table[self._rows, batch.index[self.index]] for table in self._said], dim=1)
             tensors |= {"said": said, "shares": self._shares, "lambda": lambdas, "temperature": temperatures}
         weighing = self._teachings[0].weighing if self._teachings else ""
 

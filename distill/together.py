@@ -211,8 +211,9 @@ class _Together:
                     of_one = {name: part[k] for name, part in parts.items()}
                     self._fail(lesson.learners[k], lesson.places[k], batch, student, of_one)
         self._take_norms(found)
-        # the loss of who failed is left out: its gradient is of no use, and touches nobody else's
-        total = torch.stack([parts["loss"][f].sum() for (_, parts, _), f in zip(found, is_finite, strict=True)]).sum()
+        # the loss of who failed counts as 0: whatever its gradient is, it touches nobody else's weights
+        losses = [parts["loss"].where(finite, 0.0) for (_, parts, _), finite in zip(found, is_finite, strict=True)]
+        total = torch.cat(losses).sum()
         for weight in self.optimizer.whole.param_groups[0]["params"]:
             weight.grad = None
         with repeatable():
@@ -222,7 +223,7 @@ class _Together:
             self.mean.update_parameters(self.stack)
         right = (student.logits.detach().argmax(2) == batch.labels).float().mean(1)
         for lesson, parts, _ in found:
-            lesson.count({**parts, "accuracy": right[lesson.places]}, positions.shape[1])
+            lesson.count({**parts, "accuracy": right[lesson.index]}, positions.shape[1])
 
     def _feed(self, positions: np.ndarray) -> Batch:
         """Return what all networks are given; at once where it is not augmented."""

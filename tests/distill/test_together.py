@@ -1,11 +1,13 @@
 """Trainings that go through the same steps, against each of them alone."""
 
+import signal
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from distill import interrupts
 from distill.augment import Augmenter, parse_augment
 from distill.batching import Samples
 from distill.checkpoint import Checkpoints
@@ -241,7 +243,7 @@ def undisturbed():
     return [pupil.model for pupil in ones]
 
 
-@pytest.mark.parametrize("stop", [1, 2])
+@pytest.mark.parametrize("stop", [1, 2, 4])
 def test_broken_off_together_each_goes_on_alone(stop, undisturbed, tmp_path):
     pupils, shared = prepared(**RESUMED)
     pupils = kept(pupils, tmp_path, BrokenOff)
@@ -258,7 +260,7 @@ def test_broken_off_together_each_goes_on_alone(stop, undisturbed, tmp_path):
         compare(pupil.model, wanted, atol=1e-6, rtol=1e-6)
 
 
-@pytest.mark.parametrize("stop", [1, 2])
+@pytest.mark.parametrize("stop", [1, 2, 4])
 def test_broken_off_alone_all_go_on_together(stop, undisturbed, tmp_path):
     ones, shared = prepared(**RESUMED)
     for pupil in kept(ones, tmp_path, BrokenOff):
@@ -273,6 +275,19 @@ def test_broken_off_alone_all_go_on_together(stop, undisturbed, tmp_path):
         compare(pupil.model, wanted, atol=1e-6, rtol=1e-6)
     assert sorted(row["epoch"] for row in rows) == [1] * 3 + [2] * 3
     assert [end.together for end in ends] == [3] * 3
+
+
+def test_asked_to_stop_all_write_a_checkpoint_and_leave(tmp_path):
+    pupils, shared = prepared()
+    for k in range(len(pupils)):
+        (tmp_path / str(k)).mkdir()
+        place = Checkpoints(tmp_path / str(k), f"key {k}", Every(seconds=1e6))
+        ask = (lambda row: signal.raise_signal(signal.SIGTERM)) if k == 1 else None
+        pupils[k] = replace(pupils[k], checkpoints=place, on_epoch=ask)
+    with interrupts.handled(at_last=False), pytest.raises(interrupts.Interrupted, match="stopped by SIGTERM"):
+        train_together(pupils, **shared)
+    stands = [unpack(pupil.checkpoints.path)[1] for pupil in pupils]
+    assert [(about["epoch"], about["step"]) for about in stands] == [(2, 2)] * 3
 
 
 def test_those_that_stand_at_different_steps_or_differ_in_augmentation_are_refused(tmp_path, says):
