@@ -107,6 +107,7 @@ def carry_out_together(
     errors: list[Exception | None] = [None] * len(tasks)
     able: list[tuple[int, Task, Ready]] = []
     for number, task in enumerate(tasks):
+        task.training.folder.mkdir(parents=True, exist_ok=True)
         try:
             able.append((number, task, made_ready(task.plan, task.training, samples, progress.say)))
         except (DiskFullError, OSError):

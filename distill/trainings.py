@@ -141,6 +141,7 @@ def _train(
 ) -> None:
     began = time.monotonic()
     made = made_ready(plan, training, samples, progress.say)
+    training.folder.mkdir(parents=True, exist_ok=True)
     checkpoints = checkpoints_of(plan, training, keeping)
     progress.begin(title, plan.schedule.epochs)
     with written(plan, training, keeping) as history:
@@ -243,8 +244,7 @@ class History:
 
 @contextmanager
 def written(plan: Plan, training: Training, keeping: Keeping) -> Iterator[History]:
-    """Give the history of a training, which begins anew, and is copied to event files where that was asked for."""
-    training.folder.mkdir(parents=True, exist_ok=True)
+    """Give the history of a training whose folder is there; it begins anew, and is copied to event files where that was asked for."""
     path = training.folder / "history.jsonl"
     with room_for(path), path.open("w", encoding="utf-8") as file, _tracked(plan, training, keeping) as track:
         yield History(file, track)
