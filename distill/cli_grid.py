@@ -47,7 +47,7 @@ def grid(
         launch: where it runs.
         keeping: how trainings are kept.
         together: train up to so many networks of one kind at once, in the same steps, to results that differ by rounding; meant
-            for GPUs, where small networks are bound by launches (measured on a CPU only, where it gains or loses little).
+            for GPUs, where small networks are bound by launches (measured on a CPU only, where it loses a tenth).
         out: folder of the grid; by default below runs/, named by the file.
         dry_run: print the plan with an estimate of time, and train nothing.
         prepare: write the plan to the folder for processes of `distill work`, and train nothing.

@@ -305,7 +305,7 @@ def run_grid(
         How trainings are kept on disk while they go on.
     together : int
         Train up to so many networks of one kind in the same steps; what comes out differs by rounding. It is meant for GPUs,
-        where small networks are bound by launches; on a CPU it gains or loses little.
+        where small networks are bound by launches; on a CPU it loses a tenth.
 
     Returns
     -------
