@@ -113,7 +113,7 @@ class Stress:
             above = int((able["difference"] > able["difference_ci95"]).sum())
             below = int((able["difference"] < -able["difference_ci95"]).sum())
             yield (
-                f"Of the {len(able)} intervals of differences {above} lie above 0 and {below} below with all of it; they are not "
+                f"Of the {len(able)} intervals of differences {above} are wholly above 0 and {below} wholly below; they are not "
                 "adjusted for their number, and one in twenty does so by chance where nothing differs."
             )
 

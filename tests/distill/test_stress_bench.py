@@ -512,7 +512,7 @@ def test_the_notes_say_how_far_numbers_carry(stressed, windows):
     assert notes[3:] == [
         "difference: distilled minus from scratch, in points, paired by seed, so that the interval is about another training and "
         "not about other people.",
-        f"Of the 36 intervals of differences {above} lie above 0 and {below} below with all of it; they are not adjusted for "
+        f"Of the 36 intervals of differences {above} are wholly above 0 and {below} wholly below; they are not adjusted for "
         "their number, and one in twenty does so by chance where nothing differs.",
     ]
     conditions = stressed.about["conditions"]
