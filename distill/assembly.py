@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 from distill.augment import Augmenter, parse_augment
-from distill.batching import Samples, random_seed
+from distill.batching import Samples
 from distill.config import Run
 from distill.models import build_model
 from distill.models.standardize import Standardize, Standardized
 from distill.schedule import Schedule
+from distill.seeds import initialised, random_seed
 from distill.teaching import Speaker, Teaching
-from distill.train import initialised
 from distill.views import View
 
 

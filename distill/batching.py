@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
+
+from distill.seeds import random_seed
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -18,18 +19,6 @@ class Samples:
     values: Tensor
     labels: Tensor
     ids: np.ndarray
-
-
-def random_seed(*parts: object) -> int:
-    """Derive a 63-bit seed from what it is for, so that no two uses share a stream.
-
-    Examples
-    --------
-    >>> random_seed(0, "init", "student") == random_seed(0, "init", "student") != random_seed(1, "init", "student")
-    True
-    """
-    digest = hashlib.sha256("|".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(digest[:8], "little") >> 1
 
 
 def batches(ids: np.ndarray, batch_size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:

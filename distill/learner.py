@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from distill.feeding import Batch, augmented
 from distill.prediction import predict
 from distill.rates import learning_rate
 from distill.schedule import Schedule, class_weights, optimizer_of
+from distill.seeds import initialised
 from distill.standing import optimizer_sha256, restore, state_of
 from distill.teaching import Teaching
 from distill.trace import Trace
@@ -46,6 +48,8 @@ class Trained:
 class Learner:
     """A network that is being trained: what it learns from, its optimizer, and how far it has come.
 
+    It stands at the beginning, or where its checkpoint was written.
+
     How steps are done is no matter of it: `distill.train.train` does those of one learner, and
     `distill.together.train_together` those of several at once.
 
@@ -58,11 +62,16 @@ class Learner:
     schedule : Schedule
     seed : int
     teaching : Teaching, optional
-        Which is `ready`.
+        Made `ready` for the shapes of the model; the first weights of its adapters come from the seed.
     augmenter : Augmenter, optional
     checkpoints : Checkpoints, optional
     micro_batches, together : int
         See `Trained`; what a checkpoint says of them counts if it is more.
+
+    Raises
+    ------
+    UserError
+        If a loss compares what a network does not show, or the checkpoint is damaged or of another training.
     """
 
     def __init__(
@@ -79,6 +88,12 @@ class Learner:
         micro_batches: int = 1,
         together: int = 1,
     ) -> None:
+        device = samples.values.device
+        if device.type != "mps" and view.dims == 2:
+            model.to(memory_format=torch.channels_last)
+        if teaching is not None:
+            few = torch.arange(min(2, len(samples.ids)), device=device)
+            teaching = initialised(partial(teaching.ready, model, view, few, samples.values[few]), seed, "adapters")
         self.model, self.view, self.samples, self.schedule, self.seed = model, view, samples, schedule, seed
         self.teaching, self.augmenter, self.checkpoints = teaching, augmenter, checkpoints
         self.micro_batches, self.together = micro_batches, together
@@ -95,6 +110,9 @@ class Learner:
         """Of each part of the loss over the windows of the epoch so far."""
         self.norms: dict[str, float] = {}
         self.history: list[dict[str, float]] = []
+        kept = None if checkpoints is None else checkpoints.read()
+        if kept is not None:
+            restore(self, *kept)
 
     @property
     def steps(self) -> int:
@@ -200,12 +218,6 @@ class Learner:
             micro_batches=self.micro_batches,
             together=self.together,
         )
-
-    def go_on(self) -> None:
-        """Stand where the checkpoint was written, if there is one."""
-        kept = None if self.checkpoints is None else self.checkpoints.read()
-        if kept is not None:
-            restore(self, *kept)
 
     def diverged(self, batch: Batch, student: Trace, parts: dict[str, Tensor]) -> DivergenceError:
         """Say which tensor of a step is not finite."""

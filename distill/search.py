@@ -21,7 +21,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from distill.batching import random_seed
 from distill.config import Run
 from distill.divergence import DivergenceError
 from distill.layout import sealed
@@ -30,6 +29,7 @@ from distill.plan import Plan
 from distill.progress import Progress
 from distill.proposals import SEARCHED, Span, Trial, frozen, open_journal, propose, trials_in
 from distill.runner import alone, check_folder, execute
+from distill.seeds import random_seed
 from distill.selection import Candidate, share, with_values
 from tsimage import atomic
 from tsimage.datasets import load

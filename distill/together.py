@@ -29,7 +29,6 @@ from distill.stacking import Stack, StackedOptimizer
 from distill.standing import state_of
 from distill.teaching import Teaching
 from distill.trace import Trace
-from distill.train import begun
 from distill.views import View
 from tsimage.errors import UserError
 
@@ -96,7 +95,7 @@ def train_together(
         said = ", ".join(f"'{recipe}'" for recipe in sorted(recipes))
         raise UserError(f"trainings with the augmentations {said} cannot go together: train them one by one")
     learners = [
-        begun(
+        Learner(
             pupil.model,
             view,
             samples,

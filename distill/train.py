@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from functools import partial
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from torch import nn
 
 from distill import interrupts
 from distill.augment import Augmenter
-from distill.batching import Samples, random_seed
+from distill.batching import Samples
 from distill.checkpoint import Checkpoints
 from distill.divergence import DivergenceError
 from distill.feeding import Batch
@@ -27,15 +26,7 @@ from distill.teaching import Teaching, gradient_norms
 from distill.trace import Trace
 from distill.views import View
 
-Built = TypeVar("Built")
 Precision = Literal["bf16", "fp32"]
-
-
-def initialised(build: Callable[[], Built], seed: int, role: str) -> Built:
-    """Build what holds networks, whose first weights come from (seed, role); global random state is untouched."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(random_seed(seed, "init", role))  # networks are built on the CPU
-        return build()
 
 
 def train(
@@ -82,8 +73,9 @@ def train(
         Where the state is kept while training; one that is there is gone on from, and the end is the same to the bit. It is
         the caller's to remove it.
     on_epoch : callable, optional
-        Receives, for every epoch, those before a checkpoint too, epoch (from 1), learning rate, the mean of each part of the loss, training accuracy, with `validation` the
-        accuracy there, and in some epochs the effective weight and the gradient norm of each part.
+        Receives of every epoch, those before a checkpoint too, its number (from 1), the learning rate, the mean of each
+        part of the loss, the training accuracy, with `validation` the accuracy there, and in some epochs the effective
+        weight and the gradient norm of each part.
 
     Returns
     -------
@@ -98,7 +90,7 @@ def train(
     Interrupted
         After a checkpoint, where `distill.interrupts` holds a signal.
     """
-    learner = begun(
+    learner = Learner(
         model,
         view,
         samples,
@@ -119,43 +111,6 @@ def train(
             tell(row)
             _keep(learner, ended=int(row["epoch"]))
     return learner.finish()
-
-
-def begun(
-    model: nn.Module,
-    view: View,
-    samples: Samples,
-    schedule: Schedule,
-    *,
-    seed: int,
-    teaching: Teaching | None = None,
-    augmenter: Augmenter | None = None,
-    checkpoints: Checkpoints | None = None,
-    micro_batches: int = 1,
-    together: int = 1,
-) -> Learner:
-    """Return a training at its beginning, or where its checkpoint stands; parameters as of `train` and `Learner`."""
-    device = samples.values.device
-    if device.type != "mps" and view.dims == 2:
-        model.to(memory_format=torch.channels_last)
-    if teaching is not None:
-        few = torch.arange(min(2, len(samples.ids)), device=device)
-        ready = partial(teaching.ready, model, view, few, samples.values[few])
-        teaching = initialised(ready, seed, "adapters")
-    learner = Learner(
-        model,
-        view,
-        samples,
-        schedule,
-        seed=seed,
-        teaching=teaching,
-        augmenter=augmenter,
-        checkpoints=checkpoints,
-        micro_batches=micro_batches,
-        together=together,
-    )
-    learner.go_on()
-    return learner
 
 
 def _train_epoch(learner: Learner, precision: Precision) -> None:

@@ -20,7 +20,7 @@ from torch import nn
 
 from distill.assembly import teaching_of
 from distill.augment import Augmenter
-from distill.batching import Samples, random_seed
+from distill.batching import Samples
 from distill.checkpoint import NAME, Checkpoints
 from distill.device import free_memory, is_out_of_memory
 from distill.finished import cached_teacher, live_teacher, trained_network
@@ -30,6 +30,7 @@ from distill.plan import Plan, Training
 from distill.progress import Progress, describe_epoch
 from distill.rocket import RidgeTeacher
 from distill.schedule import Schedule
+from distill.seeds import random_seed
 from distill.splits import groups_of
 from distill.teacher_names import RIDGES
 from distill.teaching import Teaching

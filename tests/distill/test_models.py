@@ -3,10 +3,9 @@ import copy
 import pytest
 import torch
 
-from distill.batching import random_seed
 from distill.models import MODELS, build_model, parse_model
 from distill.models.standardize import Standardize
-from distill.train import initialised
+from distill.seeds import initialised, random_seed
 from tsimage.errors import UserError
 
 PARAMETERS = {

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from distill.models import build_model
 from distill.models.layers import SqueezeExcitation, normalisation, separable
-from distill.train import initialised
+from distill.seeds import initialised
 
 BLOCKS = ((16, 16), (16, 16), (16, 32), (32, 32), (32, 64), (64, 64))  # of a network of depth 16 and width 1
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from distill.models import MODELS, build_model, check_model, list_models, parse_model
-from distill.train import initialised
+from distill.seeds import initialised
 
 # Channels and strides of the three maps, and features of the embedding, as the docstrings state them.
 STAGES = {

@@ -22,9 +22,10 @@ from distill.prediction import predict
 from distill.progress import Progress
 from distill.schedule import Schedule
 from distill.sealed import pack, unpack
+from distill.seeds import initialised
 from distill.teachers import cached_logits
 from distill.teaching import Teaching, cached, live
-from distill.train import initialised, train
+from distill.train import train
 from distill.trainings import carry_out
 from distill.views import View
 from tests.distill.tiny_runs import QUICK

@@ -13,8 +13,9 @@ from distill.losses import LOSSES, combine, parse_losses
 from distill.models import build_model
 from distill.prediction import predict
 from distill.schedule import Schedule
+from distill.seeds import initialised
 from distill.teaching import Teaching, cached, gradient_norms, live
-from distill.train import initialised, train
+from distill.train import train
 from distill.views import View
 from distill.weighing import WEIGHINGS
 from tsimage import Imager

@@ -19,10 +19,11 @@ from distill.losses import parse_losses
 from distill.models import build_model
 from distill.schedule import Schedule
 from distill.sealed import unpack
+from distill.seeds import initialised
 from distill.stacking import Stack
 from distill.teaching import Teaching, cached, live
 from distill.together import Pupil, train_together
-from distill.train import initialised, train
+from distill.train import train
 from distill.views import View
 from tsimage import Imager
 

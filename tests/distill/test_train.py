@@ -3,13 +3,14 @@ import pytest
 import torch
 from torch import nn
 
-from distill.batching import Samples, batches, random_seed
+from distill.batching import Samples, batches
 from distill.losses import parse_losses
 from distill.models import build_model
 from distill.prediction import predict
 from distill.schedule import Schedule
+from distill.seeds import initialised, random_seed
 from distill.teaching import Teaching, cached
-from distill.train import initialised, train
+from distill.train import train
 from distill.views import View
 from tsimage import Imager
 from tsimage.errors import UserError
