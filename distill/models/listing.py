@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,6 +47,7 @@ def count_macs(model: nn.Module, inputs: torch.Tensor) -> int:
     return counter.get_total_flops() // 2
 
 
+@cache
 def size_of(name: str, *, dims: int, in_channels: int, classes: int, size: int) -> tuple[int, int]:
     """Return the parameters of a network and the multiply-accumulates of one window; no weight is drawn.
 
