@@ -54,7 +54,8 @@ def describe(device: torch.device) -> str:
     """Name the hardware."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{device.type} {platform.machine()}, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{device.type} {platform.machine()}, {threads} thread{'s' * (threads != 1)}"
 
 
 def keep_freed_memory() -> None:

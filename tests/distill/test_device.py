@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from distill.device import choose_device, choose_precision, is_out_of_memory
+from distill.device import choose_device, choose_precision, describe, is_out_of_memory
 from tsimage.errors import UserError
 
 
@@ -69,3 +69,9 @@ def test_bf16_is_chosen_where_the_hardware_computes_in_it(hardware, device, ther
 )
 def test_what_says_that_memory_ran_out(error, is_short):
     assert is_out_of_memory(error) is is_short
+
+
+@pytest.mark.parametrize(("threads", "said"), [(1, "1 thread"), (2, "2 threads")])
+def test_a_cpu_is_named_with_its_threads(monkeypatch, threads, said):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert describe(torch.device("cpu")).endswith(f", {said}")
