@@ -83,7 +83,7 @@ def parse_teacher(text: str) -> list[NamedTeacher]:
     Raises
     ------
     UserError
-        For an unknown network or view, one that does not fit the other, or a weight outside 0 to 1.
+        For an unknown network or view, one that does not fit the other, a weight outside 0 to 1, or several teachers.
 
     Examples
     --------
@@ -103,6 +103,11 @@ def parse_teacher(text: str) -> list[NamedTeacher]:
     if at and not source:
         raise UserError(f"teacher '{text}' names no folder after @: give the directory of the run that it comes from")
     network, colon, view = name.partition(":")
+    if "," in network or ":" in view + weight_text:
+        raise UserError(
+            f"teacher '{text}' names more than one: separate them by spaces on the command line, and give them as a list in a "
+            "file or in Python"
+        )
     if network in RIDGES:
         if view != SIGNAL:
             raise UserError(f"teacher '{text}': {network} looks at the raw signal alone: name it {network}:{SIGNAL}")

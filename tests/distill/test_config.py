@@ -57,6 +57,14 @@ def test_one_and_three_teachers_weigh_the_same_unless_told():
             {"teacher": ("wrn28-3=0.5",)},
             "teacher 'wrn28-3=0.5' means two teachers, wrn28-3:gasf and wrn28-3:signal: weigh each of them, or use alpha",
         ),
+        *(
+            (
+                {"teacher": (text,)},
+                f"teacher '{text}' names more than one: separate them by spaces on the command line, and give them as a list "
+                "in a file or in Python",
+            )
+            for text in ("wrn16-1,wrn28-3", "wrn16-1:gasf,wrn16-1:signal", "wrn16-1:gasf=0.4,wrn16-1:signal=0.6")
+        ),
         (
             {"teacher": ("wrn28-3:gasf=0.5", "wrn28-3:signal")},
             "1 of 2 teachers have a weight: weigh all of them (wrn28-3:gasf, wrn28-3:signal) or none",
