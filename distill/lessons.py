@@ -46,7 +46,7 @@ class Lesson:
             tables = [[t.logits for t in a.teachers if isinstance(t, Cached)] for a in self._teachings]
             self._said = [torch.stack(of_teacher) for of_teacher in zip(*tables, strict=True)]
             if self._teachings[0].weighing == "fixed":
-                none = self._said[0].new_zeros(len(self._said), 1, 1)
+                none = torch.zeros(len(self._said), 1, 1, device=device, dtype=torch.float32)  # as when alone
                 shares = [weigh("fixed", a.weights, none[0], none, self.index)[:, 0] for a in self._teachings]
                 self._shares = torch.stack(shares)
 
@@ -74,6 +74,9 @@ class Lesson:
         tensors = {"logits": logits, "labels": batch.labels[self.index]}
         if batch.targets is not None:
             tensors["targets"] = batch.targets[self.index]
+        if first.class_weights is not None:
+            # a row for each: label smoothing by weights that are common to all does not go through vmap
+            tensors["class_weights"] = first.class_weights.expand(len(self.places), -1)
         terms = self._teachings[0].terms if self._teachings else ()
         if self._teachings:
             # in the precision of the loss, so that a student does not learn otherwise than alone
@@ -85,7 +88,7 @@ class Lesson:
         weighing = self._teachings[0].weighing if self._teachings else ""
 
         def of_one(x: Parts) -> tuple[Parts, Tensor]:
-            habits = first.habits(x.get("targets"))
+            habits = {**first.habits(x.get("targets")), "class_weights": x.get("class_weights")}
             student, labels = Trace(logits=x["logits"]), x["labels"]
             if not terms:
                 return combine((), student, (), labels, labels.new_zeros(0), **habits), labels.new_zeros(0)

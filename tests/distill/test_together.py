@@ -105,6 +105,7 @@ HABITS = {
     "ema, smoothed": {"schedule": schedule(ema=0.8, label_smoothing=0.1)},
     "adamw, ema": {"schedule": schedule(ema=0.8, optimizer="adamw", learning_rate=0.003)},
     "balanced, in float32": {"schedule": schedule(balanced=True), "dtype": torch.float32},
+    "balanced and smoothed": {"schedule": schedule(balanced=True, label_smoothing=0.2), "dtype": torch.float32},
     "lskd, dkd and dist, weighed by window": {
         "teachings": (
             lambda: taught(1, "dkd", weighing="ebkd"),
@@ -186,7 +187,7 @@ def test_each_ends_where_it_ends_alone(habits):
     pupils = [replace(pupil, on_epoch=seen.append) for pupil, seen in zip(pupils, told, strict=True)]
     ends = train_together(pupils, **shared)
     is_wide = shared["samples"].values.dtype == torch.float64
-    tolerance = {"atol": 1e-6, "rtol": 1e-6} if is_wide else {"atol": 1e-5, "rtol": 1e-4}
+    tolerance = {"atol": 1e-12, "rtol": 1e-12} if is_wide else {"atol": 1e-5, "rtol": 1e-4}
     for pupil, one in zip(pupils, ones, strict=True):
         compare(pupil.model, one.model, **tolerance)
     assert [end.epoch for end in ends] == [end.epoch for end in wanted]
