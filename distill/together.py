@@ -108,11 +108,11 @@ def train_together(
         )
         for pupil in pupils
     ]
-    if len({(learner.step, learner.batch, learner.micro_batches) for learner in learners}) > 1:
+    if any(learner.micro_batches > 1 for learner in learners):
+        raise UserError("trainings that go in micro-batches cannot go together: train them one by one")
+    if len({(learner.step, learner.batch) for learner in learners}) > 1:
         steps = ", ".join(str(learner.step) for learner in learners)
         raise UserError(f"trainings that have done {steps} steps cannot go together: train them one by one")
-    if learners[0].micro_batches > 1:
-        raise UserError("trainings that go in micro-batches cannot go together: train them one by one")
     tells = [pupil.on_epoch or (lambda row: None) for pupil in pupils]
     return _Together(learners, tells, precision).run(validation)
 
@@ -276,11 +276,19 @@ class _Together:
             lesson.share()
 
     def _keep(self, ended: int | None = None) -> None:
-        """Write the checkpoints of all as soon as one is due, so that all stand at the same step; leave if asked to."""
-        due = [a.checkpoints for a in self.learners if a.checkpoints is not None]
-        if interrupts.asked() or any(checkpoints.is_due(ended) for checkpoints in due):
+        """Write the checkpoints of all as soon as one is due, so that all stand at the same step; leave if asked to.
+
+        One that has ended while others go on is written whatever is due: it is recorded with them only.
+        """
+        is_due = interrupts.asked() or any(
+            learner.checkpoints is not None and learner.checkpoints.is_due(ended) for learner in self.learners
+        )
+        leaving = [learner for learner in self.learners if learner.has_ended]
+        if len(leaving) == len(self.learners):  # nobody goes on, so that nobody is waited for
+            leaving = []
+        if is_due or leaving:
             self._share()
-            for learner in self.learners:
-                if learner.checkpoints is not None:
-                    learner.checkpoints.write(*state_of(learner))
+        for learner in self.learners if is_due else leaving:
+            if learner.checkpoints is not None:
+                learner.checkpoints.write(*state_of(learner))
         interrupts.leave()

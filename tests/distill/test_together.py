@@ -96,6 +96,7 @@ SCRATCH_AND_KD = (
     lambda: taught(2, lambda_=0.9, lambda_to=0.1, temperature=2.0, temperature_to=1.0, alpha=0.8),
 )
 """One from scratch beside two that differ in lambda, T, alpha and teachers."""
+STOPPING = {"schedule": schedule(epochs=5, patience=1), "validation": some(9, seed=1)}
 HABITS = {
     "batch norm": {},
     "group norm, adamw, steps, warm-up": {
@@ -121,10 +122,7 @@ HABITS = {
             lambda: taught(3, weighing="ae-kd"),
         ),
     },
-    "the best epoch, stopping at different times": {
-        "schedule": schedule(epochs=5, patience=1),
-        "validation": some(9, seed=1),
-    },
+    "the best epoch, stopping at different times": STOPPING,
     "images": {"view": GASF},
     "mixed windows": {"augment": "jitter+mixup"},
     "mixed images": {"augment": "cutmix(on=image)", "view": GASF},
@@ -225,11 +223,11 @@ class BrokenOff(Checkpoints):
             raise KeyboardInterrupt
 
 
-def kept(pupils, folder, kind=Checkpoints):
+def kept(pupils, folder, kind=Checkpoints, every=EACH_STEP):
     """The same trainings, each with a folder for its checkpoint."""
     for k in range(len(pupils)):
         (folder / str(k)).mkdir(exist_ok=True)
-    return [replace(p, checkpoints=kind(folder / str(k), f"key {k}", EACH_STEP)) for k, p in enumerate(pupils)]
+    return [replace(p, checkpoints=kind(folder / str(k), f"key {k}", every)) for k, p in enumerate(pupils)]
 
 
 RESUMED = {"schedule": schedule(optimizer="adamw", learning_rate=0.003, ema=0.8)}
@@ -279,6 +277,30 @@ def test_broken_off_alone_all_go_on_together(stop, undisturbed, tmp_path):
     assert [end.together for end in ends] == [3] * 3
 
 
+def test_one_that_ended_before_the_others_is_not_lost_with_them(tmp_path):
+    never = Every(seconds=1e6)
+    ones, shared = prepared(**STOPPING)
+    lasted = [[] for _ in ones]
+    wanted = [alone(pupil, on_epoch=seen.append, **shared) for pupil, seen in zip(ones, lasted, strict=True)]
+    first = min(range(len(ones)), key=lambda k: len(lasted[k]))
+    ended = len(lasted[first])
+    assert [len(seen) > ended for seen in lasted].count(True) == 2
+
+    def killed(row):
+        if row["epoch"] > ended:
+            raise KeyboardInterrupt
+
+    pupils, shared = prepared(**STOPPING)
+    pupils = [replace(pupil, on_epoch=killed) for pupil in kept(pupils, tmp_path, every=never)]
+    with pytest.raises(KeyboardInterrupt):
+        train_together(pupils, **shared)
+    assert [pupil.checkpoints.path.exists() for pupil in pupils] == [k == first for k in range(3)]
+    again = kept(prepared(**STOPPING)[0], tmp_path, every=never)[first]
+    assert unpack(again.checkpoints.path)[1]["epoch"] == ended + 1
+    assert alone(again, **shared).epoch == wanted[first].epoch
+    compare(again.model, ones[first].model, atol=1e-12, rtol=1e-12)
+
+
 def test_asked_to_stop_all_write_a_checkpoint_and_leave(tmp_path):
     pupils, shared = prepared()
     for k in range(len(pupils)):
@@ -300,6 +322,12 @@ def test_those_that_stand_at_different_steps_or_differ_in_augmentation_are_refus
         alone(pupils[1], **shared)
     with says("trainings that have done 0, 1, 0 steps cannot go together: train them one by one"):
         train_together(kept(prepared()[0], tmp_path), **shared)
+    in_parts = kept(prepared()[0], tmp_path, BrokenOff)[0]
+    in_parts.checkpoints.left = 1
+    with pytest.raises(KeyboardInterrupt):
+        alone(in_parts, micro_batches=2, **shared)
+    with says("trainings that go in micro-batches cannot go together: train them one by one"):
+        train_together(kept(prepared()[0], tmp_path)[:2], **shared)
     mixed = [prepared(augment=text)[0][0] for text in ("jitter", "")]
     with says("trainings with the augmentations '', 'jitter' cannot go together: train them one by one"):
         train_together(mixed, **shared)
