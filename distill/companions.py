@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from distill.batching import Samples
+from distill.device import is_out_of_memory
 from distill.divergence import DivergenceError
 from distill.keeping import Keeping
 from distill.plan import Plan, Training
@@ -102,6 +103,8 @@ def carry_out_together(
     ------
     DiskFullError
         If there is no room; what was written before is as it was.
+    Exception
+        Whatever stops all of them, as memory that does not suffice; each may go on from its checkpoint.
     """
     began = time.monotonic()
     errors: list[Exception | None] = [None] * len(tasks)
@@ -113,6 +116,8 @@ def carry_out_together(
         except (DiskFullError, OSError):
             raise
         except Exception as error:  # a user's mistake or a defect: either way the others go on
+            if is_out_of_memory(error):
+                raise  # of all together: alone it may have room
             errors[number] = error
     if not able:
         return errors
@@ -159,5 +164,5 @@ def carry_out_together(
             errors[number] = end
         else:
             said = conclude(task.plan, task.training, made.model, end, history, place, seconds)
-            progress.say(f"{task.title}  {said}")
+            progress.end(f"{task.title}  {said}")
     return errors

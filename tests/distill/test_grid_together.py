@@ -15,6 +15,7 @@ from distill.layout import LOCK
 from distill.progress import Progress
 from distill.stacking import Stack
 from distill.status import status
+from distill.trainings import made_ready
 from distill.worker import Worker
 from tests.distill.tiny_grids import RUN, Told, noted, planned
 from tsimage.locks import claimed
@@ -136,6 +137,40 @@ def test_where_memory_does_not_suffice_half_as_many_go_together(one_by_one, tmp_
     assert_alike(plan, one_by_one)
     assert {record["together"] for record in records(plan).values()} == {2}
     assert told.lines.count("4 trainings cannot go together (memory ran out): they go on by 2") == 2
+
+
+def test_where_memory_does_not_suffice_to_begin_all_of_them_none_fails(one_by_one, tmp_path, monkeypatch):
+    begun = []
+
+    def limited(plan, training, samples, say):
+        begun.append(training.folder)
+        if len(begun) == 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return made_ready(plan, training, samples, say)
+
+    monkeypatch.setattr("distill.companions.made_ready", limited)
+    plan, told = work(TEXT, tmp_path / "grid", 4)
+    assert_alike(plan, one_by_one)
+    assert [record["together"] for record in records(plan).values()].count(2) == 4
+    assert told.lines.count("4 trainings cannot go together (memory ran out): they go on by 2") == 1
+    assert noted(plan.folder, "failed") == []
+
+
+class Ends(Told):
+    """Keeps apart the lines that say how a training went."""
+
+    def __init__(self):
+        super().__init__()
+        self.ended = []
+
+    def end(self, line):
+        self.ended.append(line)
+
+
+def test_how_each_went_is_told_as_of_trainings_alone(tmp_path):
+    plan, told = work(TEXT, tmp_path / "grid", 4, progress=Ends())
+    assert told.lines == []
+    assert len(told.ended) == len(plan.jobs)
 
 
 def test_where_a_stack_does_not_work_they_go_one_by_one(one_by_one, tmp_path, monkeypatch):
