@@ -107,7 +107,17 @@ def mobilenetv3(*, in_channels: int, classes: int) -> Staged:
     norm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.1)
     net = network("mobilenet_v3_small", num_classes=classes, dropout=0.0, norm_layer=norm)
     net.features[0][0] = _rechannelled(net.features[0][0], in_channels)
+    for layer in list(net.features.modules()):
+        if isinstance(getattr(layer, "avgpool", None), nn.AdaptiveAvgPool2d):
+            layer.avgpool = _Mean()
     return Staged([net.features[:4], net.features[4:9], net.features[9:]], net.classifier[:-1], net.classifier[-1])
+
+
+class _Mean(nn.Module):
+    """The mean over positions, to the bit that of `AdaptiveAvgPool2d(1)`, of which `torch.vmap` warns."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean(dim=(2, 3), keepdim=True)
 
 
 def _rechannelled(conv: Any, in_channels: int) -> nn.Conv2d:

@@ -16,7 +16,7 @@ from distill.keeping import Every
 from distill.learner import Trained
 from distill.lessons import alike
 from distill.losses import parse_losses
-from distill.models import build_model
+from distill.models import build_model, list_models
 from distill.schedule import Schedule
 from distill.sealed import unpack
 from distill.seeds import initialised
@@ -406,15 +406,19 @@ def test_students_learn_alike_who_differ_in_numbers_only():
     ] * 3
 
 
-@pytest.mark.parametrize("name", ["ds10-1", "se10-1", "inception", "patch"])
+@pytest.mark.parametrize("name", ["ds10-1", "se10-1", "inception", "patch", "resnet18", "mobilenetv3"])
 def test_every_kind_of_network_goes_through_a_stack(name):
-    networks = [network(k, name) for k in range(2)]
+    def made(k):  # images as training gives them
+        return network(k, name, view).to(memory_format=torch.channels_last) if view.dims == 2 else network(k, name)
+
+    view = SIGNAL if name in list_models(1) or "10-" in name else GASF
+    networks = [made(k) for k in range(2)]
     stack = Stack(networks).train()
-    inputs = torch.randn(2, 4, 2, 32)
+    inputs = torch.randn(2, 4, 2, *[32] * view.dims)
     shown = stack.trace(inputs)
     shown.logits.square().sum().backward()
     for k in range(2):
-        alone = network(k, name).train()
+        alone = made(k).train()
         trace = alone.trace(inputs[k])
         trace.logits.square().sum().backward()
         torch.testing.assert_close(shown[k].logits, trace.logits)
