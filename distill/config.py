@@ -7,12 +7,14 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import tyro
 
 from distill.augment import parse_augment
+from distill.option_values import converted
 from distill.rates import Course
 from distill.teacher_names import Teacher, parse_teachers
 from distill.views import SIGNAL
@@ -34,6 +36,14 @@ class Run:
     """Train teachers, distil them into a small 1-D student, and compare with the student trained alone.
 
     The loss is L = (1 - lambda) CE + lambda T^2 (alpha KL(image teacher) + (1 - alpha) KL(signal teacher)).
+
+    Values become those of the declared types: a list or a single value where several belong a tuple, numbers of NumPy
+    Python's. A `UserError` refuses what is of another type, cannot work together, or would do nothing.
+
+    Examples
+    --------
+    >>> Run(teacher="wrn16-1", seeds=range(2), lambda_=1).seeds
+    (0, 1)
     """
 
     teacher: tuple[str, ...] = ("wrn28-3",)
@@ -121,10 +131,10 @@ class Run:
     def __post_init__(self) -> None:
         from distill.config_checks import check_run  # which imports this module
 
-        if isinstance(self.teacher, str):
-            object.__setattr__(self, "teacher", (self.teacher,))
+        for name, kind in _types().items():
+            words = name.rstrip("_").replace("_", "-")
+            object.__setattr__(self, name, converted(kind, getattr(self, name), words))
         object.__setattr__(self, "data", self.data.rstrip("/") or self.data)  # folder/ and folder are the same run
-        object.__setattr__(self, "select", (self.select,) if isinstance(self.select, str) else tuple(self.select))
         if self.protocol == "lab" and "reduction" not in self.loss:
             mended = re.sub(r"(^|\+)(\s*kd)(\((?=[^)]))?", _elementwise, self.loss)
             object.__setattr__(self, "loss", mended)
@@ -220,6 +230,12 @@ class Run:
     def folder(self, data: str = "") -> Path:
         """Return the default run directory: what the run is in words, and a hash that covers every option."""
         return Path("runs") / f"{self.slug}-{self.hash(data)[:8]}"
+
+
+@cache
+def _types() -> dict[str, Any]:
+    """Return the type of each field of a run."""
+    return get_type_hints(Run)
 
 
 def _elementwise(match: re.Match[str]) -> str:

@@ -10,14 +10,11 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from functools import cache
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from distill.config import Run
+from distill.option_values import converted, shown
 from tsimage.errors import UserError, unknown
-
-_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-_SHOWN = 60
 
 
 def run_from(options: Mapping[str, Any]) -> Run:
@@ -132,58 +129,10 @@ def checked(name: str, value: Any) -> Any:
     >>> checked("lambda", 1), checked("teacher", "wrn16-1")
     (1.0, ('wrn16-1',))
     """
-    return _convert(option_types()[name], value, words_of(name))
-
-
-def _convert(kind: Any, value: Any, name: str) -> Any:
-    members = get_args(kind)
-    if get_origin(kind) in (Union, UnionType):
-        return _convert(next(m for m in members if m is not NoneType), value, name)
-    if get_origin(kind) is tuple:
-        return tuple(_convert(members[0], v, name) for v in (value if isinstance(value, list | tuple) else [value]))
-    if get_origin(kind) is Literal:
-        if _convert(str, value, name) not in members:
-            raise unknown(name, value, members)
-        return value
-    if kind is float and type(value) in (int, float):
-        if not abs(value) < math.inf or abs(value) > 1e300:
-            raise UserError(f"{name} {_shown(value)} is not allowed: give a finite number")
-        return float(value)
-    if type(value) is kind:
-        return value
-    raise UserError(f"{name} takes {_WORDS[kind]}, but got {_described(value)}: {_mend(kind, value)}")
-
-
-def _described(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return f"the text {_shown(value)}"
-    if isinstance(value, int | float):
-        return f"the number {_shown(value)}"
-    return (
-        "a list" if isinstance(value, list | tuple) else "a table" if isinstance(value, Mapping) else "a date or time"
-    )
-
-
-def _mend(kind: Any, value: Any) -> str:
-    if isinstance(value, list | tuple | Mapping):
-        return "give one value"
-    if kind is str:
-        return "put it in quotes"
-    if kind is bool:
-        return "write true or false, without quotes"
-    if isinstance(value, str):
-        return "write it without quotes"
-    return "write it without a fraction" if isinstance(value, float) else "give one"
-
-
-def _shown(value: Any) -> str:
-    try:
-        text = repr(value)
-    except ValueError:  # of more digits than Python writes
-        return "of thousands of digits"
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+    made = converted(option_types()[name], value, words_of(name))
+    if isinstance(made, float) and not math.isfinite(made):
+        raise UserError(f"{words_of(name)} {shown(value)} is not allowed: give a finite number")
+    return made
 
 
 @cache

@@ -1,5 +1,7 @@
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from distill import Run
@@ -39,7 +41,7 @@ def test_one_and_three_teachers_weigh_the_same_unless_told():
         ({"lambda_": 1.5}, "lambda 1.5 is not allowed: it is the weight of distillation, from 0 to 1"),
         ({"lambda_": float("nan")}, "lambda nan is not allowed: it is the weight of distillation, from 0 to 1"),
         ({"alpha": -0.1}, "alpha -0.1 is not allowed: it is the weight of the image teacher, from 0 to 1"),
-        ({"temperature": 0.0}, "temperature 0.0 is not allowed: it must be positive"),
+        ({"temperature": 0.0}, "temperature 0.0 is not allowed: it must be positive and finite"),
         ({"epochs": 0}, "epochs 0 is not allowed: it must be positive"),
         ({"batch_size": 1}, "batch-size 1 is not allowed: batch normalisation needs more than one window"),
         ({"seeds": (1, 1)}, "seeds [1, 1] are not allowed: give at least one, each once"),
@@ -115,6 +117,39 @@ def test_impossible_runs_are_refused_in_one_sentence(options, message):
     with pytest.raises(UserError) as error:
         Run(**options)
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"evaluate": "val"}, "unknown evaluate 'val': did you mean 'validation'? Valid: test, validation"),
+        ({"protocol": None}, "protocol takes a text, but got None: leave it out"),
+        ({"precision": "fp16"}, "unknown precision 'fp16': did you mean 'bf16'? Valid: auto, bf16, fp32"),
+        (
+            {"warm_start": "no"},
+            "warm-start takes true or false, but got the text 'no': write true or false, without quotes",
+        ),
+        ({"patience": 1.5}, "patience takes a whole number, but got the number 1.5: write it without a fraction"),
+        ({"seeds": (0.5,)}, "seeds takes a whole number, but got the number 0.5: write it without a fraction"),
+        ({"seeds": True}, "seeds takes a whole number, but got true: give one"),
+        ({"lambda_": "0.5"}, "lambda takes a number, but got the text '0.5': write it without quotes"),
+        ({"folds": 5}, "folds takes a text, but got the number 5: put it in quotes"),
+        ({"augment": ["jitter"]}, "augment takes a text, but got a list: give one value"),
+        ({"data": Path("here")}, f"data takes a text, but got {Path('here')!r}: give one"),
+        ({"read": {}}, "read takes tsimage.ReadOptions, but got a table: give one"),
+        ({"learning_rate": 10**400}, "learning-rate inf is not allowed: it must be positive and finite"),
+    ],
+)
+def test_values_of_another_type_are_refused_in_one_sentence(says, options, message):
+    with says(message):
+        Run(**options)
+
+
+def test_numbers_of_numpy_and_whole_numbers_make_the_same_run():
+    plain = Run(lambda_=1.0, seeds=(0, 1), epochs=3, balanced=True, temperature=2.0)
+    numpy = Run(lambda_=1, seeds=np.arange(2), epochs=np.int64(3), balanced=np.bool_(True), temperature=np.float32(2))
+    assert numpy == plain
+    assert numpy.hash() == plain.hash()
 
 
 def test_each_network_is_named_on_what_it_looks_at():

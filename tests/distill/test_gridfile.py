@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import distill.cli
 import distill.plan
+import distill.runner  # before a test puts something else in the place of Plan, which it would keep
 from distill import Run
 from distill.gridfile import LARGEST_BYTES, Cell, in_words, read_grid
 from distill.options import checked, command, option_types, options_of, run_from

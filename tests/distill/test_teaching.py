@@ -318,7 +318,7 @@ def test_the_formula_says_what_is_added(options, formula):
         ({"weighing": "abkd"}, "unknown weighing 'abkd': did you mean 'ebkd'? Valid: fixed, aver, ebkd, ca-mkd, ae-kd"),
         ({"optimizer": "adam"}, "unknown optimizer 'adam': did you mean 'adamw'? Valid: sgd, adamw"),
         ({"lambda_to": 1.5}, "lambda-to 1.5 is not allowed: it is a weight of distillation, from 0 to 1"),
-        ({"temperature_to": 0.0}, "temperature-to 0.0 is not allowed: it must be positive"),
+        ({"temperature_to": 0.0}, "temperature-to 0.0 is not allowed: it must be positive and finite"),
         (
             {"teaching": "cached", "augment": "jitter"},
             "teaching cached is not possible, as augmentation jitter changes the windows in every step: take live, or auto",
