@@ -65,10 +65,11 @@ def converted(kind: Any, value: Any, name: str) -> Any:
     if kind is int and isinstance(value, Integral) and not is_truth:
         return int(value)
     if kind is float and isinstance(value, Real) and not is_truth:
+        number: Any = value
         try:
-            return float(value)
+            return float(number)
         except OverflowError:
-            return math.inf if value > 0 else -math.inf
+            return math.inf if number > 0 else -math.inf
     if kind not in (bool, int, float) and isinstance(value, kind):
         return value
     wanted = _WORDS.get(kind, f"{kind.__module__.partition('.')[0]}.{kind.__name__}")
