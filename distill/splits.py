@@ -216,9 +216,22 @@ def _check_classes(windows: Windows, split: Split) -> None:
 
 
 def groups_of(windows: Windows, index: np.ndarray) -> tuple[str, np.ndarray]:
-    """Return what keeps parts apart, subject or recording, and the one of each window of `index`."""
+    """Return what keeps parts apart, subject or recording, and the one of each window of `index`.
+
+    Raises
+    ------
+    UserError
+        If neither is known, or subjects are known of some windows only.
+    """
     subjects, recordings = windows.subjects[index], windows.recordings[index]
-    by_subject = len(np.unique(subjects)) > 1 and not (subjects == "").any()
+    unknown = int((subjects == "").sum())
+    if 0 < unknown < len(subjects):
+        raise UserError(
+            f"{windows.name}: the subject of {unknown} of {len(subjects)} windows is unknown, first of '{windows.ids[index][subjects == ''][0]}', "
+            "and a split by recording would put the people who are known into both parts: name all subjects, or leave these "
+            "windows out"
+        )
+    by_subject = len(np.unique(subjects)) > 1 and not unknown
     what, groups = ("subject", subjects) if by_subject else ("recording", recordings)
     if (groups == "").any():
         raise UserError(
@@ -301,9 +314,12 @@ def _check_raw_samples(windows: Windows, split: Split) -> None:
         )
         if overlap.any():
             i, j = np.argwhere(overlap)[0]
+            mend = "split by subject or recording, not by window"
+            if windows.subjects[train[i]] != windows.subjects[other[j]]:
+                mend = "as they are of two people, give the recordings of each names of their own"
             raise UserError(
                 f"{windows.name}: windows '{windows.ids[train[i]]}' (train) and '{windows.ids[other[j]]}' ({split.part}) "
-                f"hold the same raw samples of recording '{recording}': split by subject or recording, not by window"
+                f"hold the same raw samples of recording '{recording}': {mend}"
             )
 
 

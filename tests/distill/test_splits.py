@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from distill.config import Run
-from distill.splits import certificate, cross_validation, ids_hash, split_windows
+from distill.splits import Split, certificate, cross_validation, ids_hash, split_windows
 from tsimage.errors import UserError
 from tsimage.windows import Windows
 
@@ -109,6 +109,28 @@ def test_certificate_says_who_is_where():
 def test_unknown_subjects_are_called_unknown():
     windows = make(subjects=False)
     assert certificate(windows, split_windows(windows))["subjects_in_both"] == "unknown"
+
+
+@pytest.mark.parametrize("cut", [split_windows, lambda windows: cross_validation(windows, "2")])
+def test_people_who_are_known_in_part_are_not_split_by_recording(says, cut):
+    windows = make()
+    some = replace(windows, subjects=np.where(np.arange(len(windows)) % 20 == 7, "", windows.subjects))
+    with says(
+        "toy: the subject of 3 of 48 windows is unknown, first of 's0:70', and a split by recording would put the people who are "
+        "known into both parts: name all subjects, or leave these windows out"
+    ):
+        cut(some)
+
+
+def test_recordings_of_two_people_need_two_names(says):
+    windows = make(n_subjects=2)
+    same = replace(windows, recordings=np.full(len(windows), "walk"))
+    split = Split(train=np.arange(8), evaluation=np.arange(8, 16), part="test", basis="by hand")
+    with says(
+        "toy: windows 's0:0' (train) and 's1:0' (test) hold the same raw samples of recording 'walk': as they are of two people, "
+        "give the recordings of each names of their own"
+    ):
+        certificate(same, split)
 
 
 def test_official_hapt_split_is_by_subject(hapt):
