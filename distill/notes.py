@@ -10,6 +10,7 @@ from distill.records import Record
 from distill.rows import Row
 from distill.signed_ranks import MIN_DIFFERENCES, fewest
 from distill.statistics import MIN_N
+from distill.table import shared_people
 
 METRICS = {
     "accuracy": "accuracy",
@@ -81,8 +82,9 @@ def notes_on(rows: Sequence[Row], frame: pd.DataFrame, metric: str, unit: str, t
     for data, absent in dict.fromkeys(_absent(record) for record in done):
         if absent:
             yield f"No window of the {part} part of {data} is of class {absent}: nothing is said about it."
-    if any(record.about["split"]["subjects_in_both"] == "unknown" for record in done):
-        yield "Subjects are unknown: the same person may be in both parts."
+    yield from dict.fromkeys(
+        note for record in done for note in shared_people(record.about["split"]["subjects_in_both"])
+    )
 
 
 def _on_differences(rows: Sequence[Row], frame: pd.DataFrame, metric: str) -> Iterator[str]:

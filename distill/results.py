@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from distill.calibration import calibration_error, reliability
+from distill.divergence import DivergenceError
 from distill.evaluate import metrics
 from distill.finished import bytes_of, logits_of
 from distill.layout import LOGITS, PREDICTIONS
@@ -42,6 +43,11 @@ def evaluated(plan: Plan) -> dict[str, Any]:
 
     Where values were chosen in every fold, the models of a fold are those trained with its own. What every model says of every
     window is written to the run directory; the scores come back, as the content of `result.json`.
+
+    Raises
+    ------
+    DivergenceError
+        If a logit is not finite.
     """
     models = _looked_at(plan)
     index = np.concatenate([split.evaluation for split in plan.splits])
@@ -92,7 +98,11 @@ def evaluated(plan: Plan) -> dict[str, Any]:
         "protocol": plan.run.protocol,
         "patience": plan.run.patience,
         "ema": plan.run.ema,
-        "split": {"basis": plan.splits[0].basis, "absent_classes": absent_classes(plan.windows, index)},
+        "split": {
+            "basis": plan.splits[0].basis,
+            "absent_classes": absent_classes(plan.windows, index),
+            "subjects_in_both": plan.certificates[0]["subjects_in_both"],
+        },
         "shared_teachers": plan.run.shared_teachers,
         "models": sorted((m.about for m in models.values()), key=lambda about: ORDER[about["role"]]),
         "files": {PREDICTIONS: hashlib.sha256(csv).hexdigest(), LOGITS: hashlib.sha256(packed).hexdigest()},
@@ -109,6 +119,7 @@ def _looked_at(plan: Plan) -> dict[str, _Model]:
         samples, held_out = plan.samples(split.train), plan.samples(split.evaluation)
         for part, training in here:
             logits, record = logits_of(part, training, samples, held_out)
+            _check_finite(logits, training, held_out.ids)
             which = f"{training.role} {training.network}:{training.view.name}"
             if which not in models:
                 models[which] = _Model(about=_about(plan, training, record, weights))
@@ -116,6 +127,16 @@ def _looked_at(plan: Plan) -> dict[str, _Model]:
             made = {"fold": split.fold, "weights_sha256": record["weights_sha256"]}
             models[which].trainings.setdefault(training.seed, []).append(made)
     return models
+
+
+def _check_finite(logits: np.ndarray, training: Training, ids: np.ndarray) -> None:
+    """Refuse what is no answer: the largest of logits that hold NaN would be counted as a class like any other."""
+    broken = ids[~np.isfinite(logits).all(axis=1)]
+    if len(broken):
+        raise DivergenceError(
+            f"{training.title.replace('  ', ', ')}: its logits of {len(broken)} of {len(ids)} windows of the {training.split.part} "
+            f"part are not finite, first of window '{broken[0]}': see whether its samples are possible, and mend it or leave it out"
+        )
 
 
 def _about(plan: Plan, training: Training, record: dict[str, Any], weights: dict[str, float | str]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from distill.selection import described
+from distill.splits import NAMED
 from distill.statistics import MIN_N, paired, spread
 from tsimage.errors import unknown
 
@@ -120,6 +122,7 @@ def format_table(result: dict[str, Any]) -> str:
         f"Loss of the student: {result['formula']}",
         f"Split: {result['split']['basis']}.",
     ]
+    lines += shared_people(result["split"].get("subjects_in_both", []))
     if people is not None:
         lines.append(
             f"Accuracy is over the windows of all {result['folds']} folds together (micro); the mean of subjects counts each of "
@@ -135,6 +138,23 @@ def format_table(result: dict[str, Any]) -> str:
     if result["part"] == "validation":
         lines.append("This is the validation part, for choosing settings: report the test part (--evaluate test).")
     return "\n".join([*(line.rstrip() for line in text.getvalue().rstrip().splitlines()), "", *lines])
+
+
+def shared_people(both: Sequence[str] | str) -> list[str]:
+    """Say what people in both parts mean for the numbers; `unknown` may stand in the place of their names.
+
+    >>> shared_people(["ann", "bob"])
+    ['2 people are in both parts (ann, bob): the numbers hold for people who were trained on, not for others.']
+    >>> shared_people("unknown"), shared_people([])
+    (['Subjects are unknown: the same person may be in both parts.'], [])
+    """
+    if both == "unknown":
+        return ["Subjects are unknown: the same person may be in both parts."]
+    if not both:
+        return []
+    named = ", ".join(both[:NAMED]) + (", ..." if len(both) > NAMED else "")
+    many = "1 person is" if len(both) == 1 else f"{len(both)} people are"
+    return [f"{many} in both parts ({named}): the numbers hold for people who were trained on, not for others."]
 
 
 def _percent(share: float | None) -> float:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -111,3 +112,24 @@ def test_a_number_that_was_changed_by_hand_is_found(finished, tmp_path, says):
     path.write_text('{"models": []}')
     with says(f"'{path}' is no result of this version: remove the run directory and do the run anew"):
         read_result(folder)
+
+
+def test_logits_that_are_not_finite_are_no_answer(people, tmp_path, says):
+    """Samples that float32 holds, but no network: they would be counted as a class like any other."""
+    values = people.values * np.float32(0.01)  # by whose deviation the others are divided
+    values[3] = people.values[3] * np.float32(1e38)
+    split = np.where(people.subjects == "ann", "test", "train")
+    spoilt = replace(people, values=values, split=split)
+    with says(
+        "seed 0, teacher wrn10-1:signal: its logits of 1 of 6 windows of the test part are not finite, first of window 'w3': see "
+        "whether its samples are possible, and mend it or leave it out"
+    ):
+        distill.run(distill.Run(**QUICK), windows=spoilt, folder=tmp_path / "run")
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
+def test_people_in_both_parts_of_their_own_split_are_told(people, tmp_path):
+    shared = replace(people, split=np.where(np.arange(30) % 6 < 3, "train", "test"))
+    result = distill.run(distill.Run(**QUICK), windows=shared, folder=tmp_path / "run")
+    assert "5 people are in both parts (ann, bob, cem, dia, eva/2): " in str(result)
+    assert "5 people are in both parts" in str(distill.compare_runs(distill.read_records([result.folder])))

@@ -78,3 +78,23 @@ def test_metrics_by_hand():
     assert made["subject_accuracy"] == 0.625
     unknown = metrics(labels, predicted, np.array(["ann"] * 5 + [""]))
     assert (unknown["accuracy_by_subject"], unknown["subject_accuracy"]) == ({}, None)
+
+
+@pytest.mark.parametrize(
+    ("both", "line"),
+    [
+        ([], None),
+        ("unknown", "Subjects are unknown: the same person may be in both parts."),
+        (["s1"], "1 person is in both parts (s1): the numbers hold for people who were trained on, not for others."),
+        (
+            list("abcdefg"),
+            "7 people are in both parts (a, b, c, d, e, ...): the numbers hold for people who were trained on, not for others.",
+        ),
+    ],
+)
+def test_people_in_both_parts_are_told(both, line):
+    content = result()
+    before = format_table(content).splitlines()
+    content["split"]["subjects_in_both"] = both
+    added = [text for text in format_table(content).splitlines() if text not in before]
+    assert added == ([] if line is None else [line])
