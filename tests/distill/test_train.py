@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from distill.batching import Samples, batches
+from distill.divergence import broken_gradients
 from distill.losses import parse_losses
 from distill.models import build_model
 from distill.prediction import predict
@@ -178,6 +179,31 @@ def test_a_loss_that_is_not_finite_stops_at_once_and_names_the_windows():
         "w007: look at these windows and what was trained on them$",
     ):
         train(network(), SIGNAL, data, SHORT, seed=0, teaching=teaching)
+
+
+@pytest.mark.parametrize("step", [2, 8])
+def test_a_gradient_that_is_not_finite_stops_in_its_step_the_last_one_too(step):
+    """Else the weights were lost unseen, and windows of the next step were named, or none."""
+    data, model = samples(), network()
+    steps = iter(range(9))
+    model.head.weight.register_hook(lambda gradient: gradient / (next(steps) != step))
+    epoch, batch = divmod(step, 3)
+    named = ", ".join(data.ids[list(batches(data.ids, 16, 0, epoch + 1))[batch]][:3])
+    with pytest.raises(UserError) as error:
+        train(model, SIGNAL, data, SHORT, seed=0)
+    assert str(error.value) == (
+        f"training of view 'signal' stopped at epoch {epoch + 1}, step {step + 1}: the gradient of head.weight is not finite on "
+        f"windows {named}, ...: lower the learning rate"
+    )
+    assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
+
+
+def test_gradients_whose_squares_are_infinite_are_finite():
+    layer = nn.Linear(1, 2)
+    layer.weight.grad = torch.full((2, 1), 1e30)
+    assert broken_gradients(layer.named_parameters()) == []
+    layer.weight.grad[1] = torch.inf
+    assert broken_gradients(layer.named_parameters()) == ["weight"]
 
 
 def test_view_keys_tell_recipes_and_units_apart():
