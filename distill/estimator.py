@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import Any, Self
 
@@ -20,6 +20,7 @@ from distill.batching import Samples
 from distill.config import Device, Optimizer, Run
 from distill.device import choose_device, choose_precision, out_of_memory
 from distill.prediction import predict
+from distill.teacher_names import RIDGES
 from distill.teaching import Speaker, cached, live
 from distill.train import train
 from distill.views import SIGNAL, View
@@ -308,6 +309,11 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
             **options,
         )
         for named in run.teachers():
+            if named.network in RIDGES:
+                raise UserError(
+                    f"teacher {named.name} is cross-fitted by subject, and fit is not told of subjects: name another network, "
+                    "as wrn16-1, or use distill.run"
+                )
             if named.source:
                 raise UserError(
                     f"teacher {named.name}@{named.source} comes from an earlier run, but DistilledClassifier trains all its "
@@ -317,14 +323,31 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
 
     def _of_channels(self, what: str, channels: int) -> tuple[str, ...] | None:
         given = getattr(self, what)
-        if given is not None and len(given) != channels:
-            raise UserError(f"{len(given)} {what} for {channels} channels: give one for each channel")
-        return None if given is None else tuple(given)
+        if given is None:
+            return None
+        if (
+            isinstance(given, str)
+            or not isinstance(given, Iterable)
+            or not all(isinstance(name, str) for name in given)
+        ):
+            raise UserError(
+                f"{what} {given!r} are not allowed: give a list of texts, one for each of {channels} channels"
+            )
+        names = tuple(map(str, given))
+        if len(names) != channels:
+            raise UserError(f"{len(names)} {what} for {channels} channels: give one for each channel")
+        return names
 
 
 def _seed(random_state: Any) -> int:
     """Return an int as it is, and the next number of anything else that scikit-learn takes for a random state."""
-    numbers = check_random_state(random_state)
+    try:
+        numbers = check_random_state(random_state)
+    except ValueError as error:
+        raise UserError(
+            f"random_state {random_state!r} is not allowed: give a whole number from 0 to 2**32 - 1, a numpy.random.RandomState "
+            "or None"
+        ) from error
     return int(random_state) if isinstance(random_state, Integral) else int(numbers.randint(2**31 - 1))
 
 

@@ -27,6 +27,14 @@ CHOSEN = {
     "weighing": str,
 }
 """What may be chosen, and the type of its values."""
+_EXAMPLES = {
+    "temperature": "2,4",
+    "epochs": "50,100",
+    "learning_rate": "0.01,0.05",
+    "weight_decay": "0,0.0001",
+    "loss": "kd,dkd",
+    "weighing": "fixed,aver",
+}
 SCORE = "validation_accuracy"
 _OF_STUDENT_ALONE = {"lambda", "temperature", "alpha", "loss", "weighing"}
 
@@ -61,15 +69,17 @@ def parse_select(select: Sequence[str]) -> dict[str, list[Any]]:
         name, _, values = text.partition("=")
         name = name.strip().replace("-", "_")
         if name not in CHOSEN:
-            raise unknown("option to select", name, CHOSEN)
+            raise unknown("option to select", name.replace("_", "-"), [option.replace("_", "-") for option in CHOSEN])
+        words = name.replace("_", "-")
         if name in found:
-            raise UserError(f"select names {name} twice: give all its values at once")
+            raise UserError(f"select names {words} twice: give all its values at once")
         try:
             made = [CHOSEN[name](value.strip()) for value in re.split(r",(?![^()]*\))", values)]
         except ValueError:
             made = []
         if len(set(made)) < 2 or len(set(made)) < len(made):
-            raise UserError(f"select '{text}' is not understood: give two or more different values, as {name}=0.1,0.5")
+            example = f"{words}={_EXAMPLES.get(name, '0.1,0.5')}"
+            raise UserError(f"select '{text}' is not understood: give two or more different values, as {example}")
         found[name] = made
     return found
 

@@ -42,18 +42,18 @@ from tsimage.errors import UserError
 
 
 def _fit_ridge(plan: Plan, training: Training, title: str, progress: Progress) -> None:
-    """Fit a random-convolution teacher, with logits that are cross-fitted by subject."""
+    """Fit a random-convolution teacher, with logits that are cross-fitted by subject, or by recording where none is known."""
     began = time.monotonic()
     index = training.split.train
     teacher = RidgeTeacher(training.network, seed=training.seed)
-    _, groups = groups_of(plan.windows, index)
+    what, groups = groups_of(plan.windows, index)
     teacher.fit(plan.windows.values[index], plan.windows.labels[index], groups)
     arrays, metadata = teacher.state()
     right = float((teacher.training_logits.argmax(1) == plan.windows.labels[index]).mean())
     size = arrays["weight"].size + arrays["bias"].size
     seconds = time.monotonic() - began
     _keep(plan, training, save_arrays(arrays, metadata), size, seconds, {"cross_fitted_accuracy": right})
-    progress.say(f"{title}  in {seconds:.1f} s  accuracy on subjects left out {100 * right:.1f} %")
+    progress.say(f"{title}  in {seconds:.1f} s  accuracy on {what}s left out {100 * right:.1f} %")
 
 
 def _keep(

@@ -43,7 +43,7 @@ class Augmentation:
 
 
 def _chance(default: float = 1.0) -> Option:
-    return Option(name="p", default=default, meaning="probability of each window", low=0, high=1)
+    return Option(name="p", default=default, meaning="probability of each window", low=0, high=1, open_low=True)
 
 
 def _sigma(default: float, meaning: str, high: float = 1.0) -> Option:

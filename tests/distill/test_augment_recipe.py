@@ -82,8 +82,8 @@ def test_every_default_is_allowed_and_every_entry_is_explained(name):
             "jitter(sigm=1)",
             "unknown option of the augmentation jitter 'sigm': did you mean 'sigma'? Valid: sigma, p",
         ),
-        ("jitter(p=1.5)", "option p of the augmentation jitter is '1.5': give a number at least 0 and at most 1"),
-        ("jitter(p=nan)", "option p of the augmentation jitter is 'nan': give a number at least 0 and at most 1"),
+        ("jitter(p=1.5)", "option p of the augmentation jitter is '1.5': give a number above 0 and at most 1"),
+        ("jitter(p=nan)", "option p of the augmentation jitter is 'nan': give a number above 0 and at most 1"),
         (
             "rotation(degrees=0)",
             "option degrees of the augmentation rotation is '0': give a number above 0 and at most 180",
@@ -112,6 +112,7 @@ def test_every_default_is_allowed_and_every_entry_is_explained(name):
             "jitter(sigma)",
             "augmentation recipe 'jitter(sigma)' is not understood at 'sigma': give each option once, as sigma=VALUE",
         ),
+        ("mixup(p=0)", "option p of the augmentation mixup is '0': give a number above 0 and at most 1"),
         (
             "jitter(p=1,p=0)",
             "augmentation recipe 'jitter(p=1,p=0)' is not understood at 'p=0': give each option once, as p=VALUE",

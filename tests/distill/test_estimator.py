@@ -286,6 +286,17 @@ def test_windows_that_do_not_fit_are_refused(x, y, says):
         ({"image_size": 0}, "^size 0 is not allowed"),
         ({"image_size": 0.5}, "^image-size takes a whole number, but got the number 0.5: write it without a fraction$"),
         ({"scaling": "fixed"}, "no fixed range for the unit"),
+        (
+            {"teacher": ("minirocket:signal", "wrn10-1:gasf")},
+            "^teacher minirocket:signal is cross-fitted by subject, and fit is not told of subjects: name another network, as "
+            "wrn16-1, or use distill.run$",
+        ),
+        ({"units": "mg"}, "^units 'mg' are not allowed: give a list of texts, one for each of 2 channels$"),
+        ({"channels": 2}, "^channels 2 are not allowed: give a list of texts, one for each of 2 channels$"),
+        (
+            {"random_state": -1},
+            r"^random_state -1 is not allowed: give a whole number from 0 to 2\*\*32 - 1, a numpy.random.",
+        ),
         ({"units": ("g",)}, "^1 units for 2 channels: give one for each channel$"),
         ({"n_channels": 0}, "^n_channels=0 is not allowed"),
     ],

@@ -89,8 +89,10 @@ def test_patience_stops_on_people_of_the_training_part(people, tmp_path):
     ("options", "error"),
     [
         ({"select": ("lamda=0.1,0.2",)}, "unknown option to select 'lamda': did you mean 'lambda'? Valid: lambda, temperature, "
-         "alpha, epochs, learning_rate, weight_decay, loss, weighing"),
+         "alpha, epochs, learning-rate, weight-decay, loss, weighing"),
         ({"select": ("lambda=0.1",)}, "select 'lambda=0.1' is not understood: give two or more different values, as lambda=0.1,0.5"),
+        ({"select": ("epochs=1.5,2",)}, "select 'epochs=1.5,2' is not understood: give two or more different values, as epochs=50,100"),
+        ({"select": ("weight-decay=1",)}, "select 'weight-decay=1' is not understood: give two or more different values, as weight-decay=0,0.0001"),
         ({"select": ("lambda=0.1,x",)}, "select 'lambda=0.1,x' is not understood: give two or more different values, as lambda=0.1,0.5"),
         ({"select": ("lambda=0.1,0.2", "lambda=0.3,0.4")}, "select names lambda twice: give all its values at once"),
         ({"select": ("lambda=0.1,2",)}, "lambda 2.0 is not allowed: it is the weight of distillation, from 0 to 1"),
