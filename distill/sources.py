@@ -61,7 +61,11 @@ def check_source(plan: Plan, teacher: Teacher) -> dict[str, str]:
         raise UserError(f"{name}: '{folder / 'run.json'}' describes no run of this version: train it anew") from error
     for what, then, now in compared:
         if then != now:
-            shown = f" ({_short(then)}, here {_short(now)})" if what != "split" and what != "windows" else ""
+            if what == "windows":
+                then, now = data.get("summary"), str(plan.windows)
+            if what == "split":
+                then, now = _split_in_words(before["split"]), _split_in_words(plan.split_record())
+            shown = f" ({_short(then)}, here {_short(now)})" if then != now else ""
             raise UserError(
                 f"{name} was trained with other {what.replace('_', '-')}{shown}: take one that was trained with these, or train it here"
             )
@@ -84,6 +88,12 @@ def check_source(plan: Plan, teacher: Teacher) -> dict[str, str]:
     return taken
 
 
+def _split_in_words(split: dict[str, Any]) -> str:
+    """Say what kept the parts apart and, where there is one split, how many windows each has."""
+    counts = [f"{name} {part['windows']}" for name, part in split["parts"].items() if "windows" in part]
+    return f"{split['basis']}: windows {', '.join(counts)}" if counts else str(split["basis"])
+
+
 def _short(value: object) -> str:
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= 90 else text[:87] + "..."

@@ -53,8 +53,13 @@ def test_teachers_of_other_windows_classes_or_splits_are_refused(earlier, tmp_pa
         begin(replace(windows, class_names=("lie", "sit", "run")))
     with says(f"{name} was trained with other windows{end}"):
         begin(replace(windows, values=windows.values + 1))
-    with says(f"{name} was trained with other split{end}"):
+    own = "the data set's own split: windows train 24, test 6"
+    with says(f"{name} was trained with other split ({own}, here leave one subject out, 5 subjects){end}"):
         begin(windows, folds="loso")
+    with says(
+        f"{name} was trained with other split ({own}, here {own.replace('24', '18')[:-6]}stopping 6, test 6){end}"
+    ):
+        begin(windows, patience=1)
     with says(f"{name} was trained with other image-size (8, here 10){end}"):
         begin(windows, image_size=10)
     missing = before.folder / "seed-5" / "teacher-wrn10-1-gasf"
