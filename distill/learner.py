@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from distill.augment import Augmenter, hash_ids
 from distill.batching import Samples, batches
 from distill.checkpoint import Checkpoints
-from distill.divergence import DivergenceError, not_finite
+from distill.divergence import DivergenceError, few, not_finite
 from distill.feeding import Batch, augmented
 from distill.prediction import predict
 from distill.rates import learning_rate
@@ -187,7 +187,14 @@ class Learner:
         row: dict[str, float] = {"epoch": self.epoch, "learning_rate": rate, **means, **self.norms}
         now = self.model if self.mean is None else self.mean.module
         if validation is not None:
-            right = predict(now, self.view, validation.values).argmax(1) == validation.labels.cpu()
+            logits = predict(now, self.view, validation.values)
+            broken = ~torch.isfinite(logits).all(dim=1)
+            if bool(broken.any()):
+                raise DivergenceError(
+                    f"training of view '{self.view.name}' stopped after epoch {self.epoch}: the logits of validation windows "
+                    f"{few(validation.ids[broken.numpy()])} are not finite: lower the learning rate, or look at these windows"
+                )
+            right = logits.argmax(1) == validation.labels.cpu()
             row["validation_accuracy"] = float(right.float().mean())
             self.best.see(row["validation_accuracy"], self.epoch, now)
         self.history.append(row)
@@ -230,8 +237,18 @@ class Learner:
             if heard.embedding is not None:
                 said.append((f"the embedding of teacher {name}", heard.embedding))
         said.append(("the student's logits", student.logits))
-        where = f"training of view '{self.view.name}' stopped at epoch {self.epoch}, step {self.step + 1}"
-        return DivergenceError(f"{where}: {not_finite(said, parts, self.samples.ids[batch.positions])}")
+        return DivergenceError(f"{self._where}: {not_finite(said, parts, self.samples.ids[batch.positions])}")
+
+    def exploded(self, names: Sequence[str], positions: np.ndarray) -> DivergenceError:
+        """Say of which parameters the gradient of a step is not finite."""
+        mend = "lower the learning rate" + (" or the weight of a loss" if self.teaching else "")
+        return DivergenceError(
+            f"{self._where}: the gradient of {few(names)} is not finite on windows {few(self.samples.ids[positions])}: {mend}"
+        )
+
+    @property
+    def _where(self) -> str:
+        return f"training of view '{self.view.name}' stopped at epoch {self.epoch}, step {self.step + 1}"
 
     def replayed(self, positions: np.ndarray, error: DivergenceError) -> DivergenceError:
         """Write the state before a failed step, and what it saw, where checkpoints are; return the error that says so.

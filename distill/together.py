@@ -19,7 +19,7 @@ from distill import interrupts
 from distill.augment import Augmenter
 from distill.batching import Samples
 from distill.checkpoint import Checkpoints
-from distill.divergence import DivergenceError
+from distill.divergence import DivergenceError, broken_gradients
 from distill.feeding import Batch, stacked
 from distill.learner import Learner, Trained, averaged
 from distill.lessons import Lesson, Parts, lessons_of
@@ -159,9 +159,15 @@ class _Together:
                 self._train_epoch()
                 self._share()
                 for learner in self.learners:
-                    self.tells[id(learner)](learner.end_epoch(validation))
+                    try:
+                        row = learner.end_epoch(validation)
+                    except DivergenceError as error:
+                        self.ends[id(learner)] = error
+                    else:
+                        self.tells[id(learner)](row)
                 for lesson in self.lessons:
                     lesson.sums = {}
+                self._drop()
                 if self.learners:
                     self._keep(ended=self.learners[0].epoch - 1)
                 self._dismiss()
@@ -175,6 +181,10 @@ class _Together:
                     self.ends[id(learner)] = learner.finish()
                 except DivergenceError as error:
                     self.ends[id(learner)] = error
+        self._drop()
+
+    def _drop(self) -> None:
+        """Go on without those that are known to have ended or failed."""
         left = [learner for learner in self.learners if id(learner) not in self.ends]
         if len(left) < len(self.learners):
             self._stack(left)
@@ -218,6 +228,7 @@ class _Together:
             weight.grad = None
         with repeatable():
             total.backward()
+        self._fail_exploded(positions)
         self.optimizer.step()
         if self.mean is not None:
             self.mean.update_parameters(self.stack)
@@ -244,6 +255,19 @@ class _Together:
         self._share()
         error = learner.diverged(batch[place], student[place], parts)
         self.ends[id(learner)] = learner.replayed(batch.positions[place], error)
+
+    def _fail_exploded(self, positions: np.ndarray) -> None:
+        """Let those fail whose gradient is not finite; the update that follows touches nobody else's weights."""
+        if not broken_gradients(("", parameter) for parameter in self.optimizer.whole.param_groups[0]["params"]):
+            return
+        for place, learner in enumerate(self.learners):
+            named = zip(learner.model.named_parameters(), self.stack.weights, strict=True)
+            gradients = [(name, stacked.grad[place]) for (name, _), stacked in named if stacked.grad is not None]
+            names = [name for name, gradient in gradients if not bool(torch.isfinite(gradient).all())]
+            names += broken_gradients(learner.adapters.named_parameters())
+            if names and id(learner) not in self.ends:
+                self._share()
+                self.ends[id(learner)] = learner.replayed(positions[place], learner.exploded(names, positions[place]))
 
     def _take_norms(self, found: Found) -> None:
         """Take the norms of the gradients of each part, of all networks at once, where they are to be logged."""

@@ -15,7 +15,7 @@ from distill import interrupts
 from distill.augment import Augmenter
 from distill.batching import Samples
 from distill.checkpoint import Checkpoints
-from distill.divergence import DivergenceError, broken_gradients, few
+from distill.divergence import DivergenceError, broken_gradients
 from distill.feeding import Batch
 from distill.learner import Learner, Trained
 from distill.losses import combine
@@ -138,11 +138,7 @@ def _train_step(learner: Learner, positions: np.ndarray, precision: Precision) -
             _learn(learner, batch[start:stop], precision, share=(stop - start) / len(positions))
     broken = broken_gradients([*learner.model.named_parameters(), *learner.adapters.named_parameters()])
     if broken:
-        mend = "lower the learning rate" + (" or the weight of a loss" if learner.teaching else "")
-        raise DivergenceError(
-            f"training of view '{learner.view.name}' stopped at epoch {learner.epoch}, step {learner.step + 1}: the gradient of "
-            f"{few(broken)} is not finite on windows {few(learner.samples.ids[positions])}: {mend}"
-        )
+        raise learner.exploded(broken, positions)
     learner.optimizer.step()
     if learner.mean is not None:
         learner.mean.update_parameters(learner.model)

@@ -22,7 +22,7 @@ from distill.sealed import unpack
 from distill.seeds import initialised
 from distill.stacking import Stack
 from distill.teaching import Teaching, cached, live
-from distill.together import Pupil, train_together
+from distill.together import Pupil, _Together, train_together
 from distill.train import train
 from distill.views import View
 from tsimage import Imager
@@ -370,6 +370,52 @@ def test_one_whose_loss_is_not_finite_leaves_with_its_own_words_and_the_others_g
     with pytest.raises(DivergenceError) as again:
         alone(kept(made(tmp_path / "again")[0], tmp_path / "together")[2], **shared)
     assert str(again.value) == said[2]
+
+
+@pytest.mark.parametrize("step", [0, 3])
+def test_one_whose_gradient_is_not_finite_fails_in_that_step_in_the_words_of_one_alone(step, monkeypatch):
+    (ones, shared), (pupils, _) = prepared(), prepared()
+    steps = iter(range(9))
+    ones[0].model.head.weight.register_hook(lambda gradient: gradient / (next(steps) != step))
+    with pytest.raises(DivergenceError) as error:
+        alone(ones[0], **shared)
+    assert f"step {step + 1}: the gradient of head.weight is not finite on windows w" in str(error.value)
+    stacked = _Together._stack
+
+    def spoilt(self, learners):
+        stacked(self, learners)
+        if learners and learners[0].seed == 0:
+            begin, fine = learners[0].begin_step, torch.ones(len(learners), 1, 1)
+            number = [name for name, _ in learners[0].model.named_parameters()].index("head.weight")
+            self.stack.weights[number].register_hook(lambda gradient: gradient / fine)
+            learners[0].begin_step = lambda: (begin(), fine[0].fill_(learners[0].step != step))
+
+    monkeypatch.setattr(_Together, "_stack", spoilt)
+    ends = train_together(pupils, **shared)
+    assert [isinstance(end, Trained) for end in ends] == [False, True, True]
+    assert str(ends[0]) == str(error.value)
+    for k in (1, 2):
+        alone(ones[k], **shared)
+        compare(pupils[k].model, ones[k].model, atol=1e-12, rtol=1e-12)
+
+
+def test_one_that_says_nothing_of_validation_windows_fails_in_the_words_of_one_alone():
+    """Its weights of the best epoch would be those of an epoch whose answers were counted as a class."""
+    made = STOPPING | {"validation": some(9, seed=1)}
+    (ones, shared), (pupils, _) = prepared(**made), prepared(**made)
+    for model in (ones[1].model, pupils[1].model):
+        model.head.register_forward_hook(lambda layer, _, out: out if layer.training else out / 0)
+    with pytest.raises(DivergenceError) as error:
+        alone(ones[1], **shared)
+    assert str(error.value) == (
+        "training of view 'signal' stopped after epoch 1: the logits of validation windows w00, w01, w02, ... are not finite: "
+        "lower the learning rate, or look at these windows"
+    )
+    ends = train_together(pupils, **shared)
+    assert str(ends[1]) == str(error.value)
+    for k in (0, 2):
+        assert ends[k].epoch == alone(ones[k], **shared).epoch
+        compare(pupils[k].model, ones[k].model, atol=1e-12, rtol=1e-12)
 
 
 def test_a_network_of_a_stack_is_read_and_changed_through_the_stack():
