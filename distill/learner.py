@@ -100,7 +100,7 @@ class Learner:
         self.adapters = nn.ModuleDict() if teaching is None else teaching.modules
         self.optimizer = optimizer_of([*model.parameters(), *self.adapters.parameters()], schedule)
         self.mean = averaged(model, schedule.ema) if schedule.ema else None
-        self.class_weights = class_weights(samples.labels) if schedule.balanced else None
+        self.class_weights = class_weights(samples.labels).to(samples.values.dtype) if schedule.balanced else None
         self.classes = int(samples.labels.max()) + 1  # all classes are in the training part
         self.steps_per_epoch = math.ceil(len(samples.ids) / schedule.batch_size)
         self.hashes = hash_ids(samples.ids)

@@ -105,8 +105,11 @@ HABITS = {
     },
     "ema, smoothed": {"schedule": schedule(ema=0.8, label_smoothing=0.1)},
     "adamw, ema": {"schedule": schedule(ema=0.8, optimizer="adamw", learning_rate=0.003)},
-    "balanced, in float32": {"schedule": schedule(balanced=True), "dtype": torch.float32},
-    "balanced and smoothed": {"schedule": schedule(balanced=True, label_smoothing=0.2), "dtype": torch.float32},
+    "balanced": {"schedule": schedule(balanced=True)},
+    "balanced and smoothed, in float32": {
+        "schedule": schedule(balanced=True, label_smoothing=0.2),
+        "dtype": torch.float32,
+    },
     "lskd, dkd and dist, weighed by window": {
         "teachings": (
             lambda: taught(1, "dkd", weighing="ebkd"),
