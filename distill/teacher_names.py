@@ -148,18 +148,27 @@ def _weights(named: list[NamedTeacher], names: list[str], alpha: float | None) -
                 f"{len(given)} of {len(named)} teachers have a weight: weigh all of them ({', '.join(names)}) or none"
             )
         if not math.isclose(sum(given), 1.0, abs_tol=1e-6):
-            total = sum(given)
-            mended = ", ".join(f"{n}={w / total:.4g}" for n, w in zip(names, given, strict=True)) if total else ""
-            raise UserError(
-                f"the weights of the teachers sum to {total:.6g}, not 1" + (f": give {mended}" if mended else "")
-            )
+            mended = ", ".join(f"{name}={w:g}" for name, w in zip(names, _summing_to_one(given), strict=True))
+            raise UserError(f"the weights of the teachers sum to {sum(given):.6g}, not 1: give {mended}")
         return given
     if pair:
         alpha = DEFAULT_ALPHA if alpha is None else alpha
         return [alpha if view != SIGNAL else 1 - alpha for _, view, *_ in named]
     if alpha is not None:
+        mend = "weigh them as NETWORK:VIEW=WEIGHT" if len(named) > 1 else "leave it out, or name one of each"
         raise UserError(
-            f"alpha weighs one image teacher against one signal teacher, but the teachers are {', '.join(names)}: "
-            "weigh them as NETWORK:VIEW=WEIGHT"
+            "alpha weighs one image teacher against one signal teacher, but "
+            f"{'the teachers are' if len(named) > 1 else 'the only teacher is'} {', '.join(names)}: {mend}"
         )
     return [1 / len(named)] * len(named)
+
+
+def _summing_to_one(weights: list[float]) -> list[float]:
+    """Return weights in the same proportion, equal ones of zeros, as multiples of 0.0001 that sum to 1."""
+    total = sum(weights)
+    exact = [10_000 * (w / total if total else 1 / len(weights)) for w in weights]
+    shares = [math.floor(share) for share in exact]
+    nearest = sorted(range(len(exact)), key=lambda k: shares[k] - exact[k])  # who lost most by the rounding comes first
+    for k in nearest[: 10_000 - sum(shares)]:
+        shares[k] += 1
+    return [share / 10_000 for share in shares]

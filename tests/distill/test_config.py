@@ -35,6 +35,16 @@ def test_one_and_three_teachers_weigh_the_same_unless_told():
     assert list(names(Run(teacher=weighed)).values()) == [0.5, 0.3, 0.2]
 
 
+@pytest.mark.parametrize("weights", [(0.5, 0.5, 0.5), (0.3333, 0.3333, 0.3333), (0.1, 0.2, 0.3), (1, 1, 1e-9)])
+def test_the_weights_that_an_error_proposes_are_accepted(weights):
+    teachers = ("wrn10-1:gasf", "wrn10-1:mtf", "wrn10-1:signal")
+    with pytest.raises(UserError) as caught:
+        Run(teacher=tuple(f"{t}={w:g}" for t, w in zip(teachers, weights, strict=True)))
+    proposed = str(caught.value).partition(": give ")[2].split(", ")
+    found = Run(teacher=tuple(proposed)).teachers()
+    assert [t.weight for t in found] == pytest.approx([w / sum(weights) for w in weights], abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -76,6 +86,10 @@ def test_one_and_three_teachers_weigh_the_same_unless_told():
             "the weights of the teachers sum to 0.8, not 1: give wrn28-3:gasf=0.625, wrn28-3:signal=0.375",
         ),
         (
+            {"teacher": ("wrn28-3:gasf=0", "wrn28-3:signal=0")},
+            "the weights of the teachers sum to 0, not 1: give wrn28-3:gasf=0.5, wrn28-3:signal=0.5",
+        ),
+        (
             {"teacher": ("wrn28-3:gasf=x",)},
             "teacher 'wrn28-3:gasf=x' has the weight 'x': give a number from 0 to 1",
         ),
@@ -85,8 +99,8 @@ def test_one_and_three_teachers_weigh_the_same_unless_told():
         ),
         (
             {"teacher": ("wrn28-3:gasf",), "alpha": 0.3},
-            "alpha weighs one image teacher against one signal teacher, but the teachers are wrn28-3:gasf: "
-            "weigh them as NETWORK:VIEW=WEIGHT",
+            "alpha weighs one image teacher against one signal teacher, but the only teacher is wrn28-3:gasf: "
+            "leave it out, or name one of each",
         ),
         (
             {"student": "wrn17-1"},

@@ -234,7 +234,7 @@ def test_ranges_as_they_may_be_written():
         ({}, {"alpha": Span(low=0, high=1, log=True)}, 1, "the range of alpha from 0 to 1 has no logarithm: begin above 0, or leave out log"),
         ({}, {"lambda": Span(low=0, high=2)}, 1, "lambda 2.0 is not allowed: it is the weight of distillation, from 0 to 1"),
         ({"teacher": "wrn10-1:mtf"}, {"alpha": Span(low=0, high=1)}, 1,
-         "alpha weighs one image teacher against one signal teacher, but the teachers are wrn10-1:mtf: weigh them as NETWORK:VIEW=WEIGHT"),
+         "alpha weighs one image teacher against one signal teacher, but the only teacher is wrn10-1:mtf: leave it out, or name one of each"),
         ({"select": ("alpha=0,1",)}, {"lambda": Span(low=0, high=1)}, 1, "select and a search choose both: leave out select"),
         ({"evaluate": "validation"}, {"lambda": Span(low=0, high=1)}, 1, "a search looks at validation subjects already: leave out evaluate validation"),
         ({"folds": "loso"}, {"lambda": Span(low=0, high=1)}, 1,
