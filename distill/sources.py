@@ -9,6 +9,7 @@ from distill.teacher_names import Teacher
 from distill.views import SIGNAL
 from tsimage import atomic
 from tsimage.errors import UserError
+from tsimage.fields import parse_stack
 
 if TYPE_CHECKING:
     from distill.plan import Plan
@@ -47,28 +48,22 @@ def check_source(plan: Plan, teacher: Teacher) -> dict[str, str]:
     folder, name = Path(teacher.source), _of_source(teacher)
     before = plan.sources[teacher.source]
     try:
-        run, data, parts = before["run"], before["data"], before["split"]["parts"]
-        compared = [
-            ("protocol", run["protocol"], plan.run.protocol),
-            ("data", data["name"], plan.windows.name),
-            ("classes", data["classes"], list(plan.windows.class_names)),
-            ("windows", data["windows_sha256"], plan.fingerprint),
-            ("split", parts, plan.split_record()["parts"]),
-        ]
-        if teacher.view != SIGNAL:
-            compared += [(what, run[what], getattr(plan.run, what)) for what in ("image_size", "scaling")]
+        different = _difference(before, plan, teacher)
+        known, elsewhere = list(before["teachers"]), before["taken"]
     except (KeyError, TypeError) as error:
         raise UserError(f"{name}: '{folder / 'run.json'}' describes no run of this version: train it anew") from error
-    for what, then, now in compared:
-        if then != now:
-            if what == "windows":
-                then, now = data.get("summary"), str(plan.windows)
-            if what == "split":
-                then, now = _split_in_words(before["split"]), _split_in_words(plan.split_record())
-            shown = f" ({_short(then)}, here {_short(now)})" if then != now else ""
-            raise UserError(
-                f"{name} was trained with other {what.replace('_', '-')}{shown}: take one that was trained with these, or train it here"
-            )
+    if different:
+        raise UserError(
+            f"{name} was trained with other {different}: take one that was trained with these, or train it here"
+        )
+    if teacher.name not in known:
+        raise UserError(
+            f"{name} is none of the teachers of that run ({', '.join(known)}): name one of these, or train it here"
+        )
+    if teacher.name in elsewhere:
+        raise UserError(
+            f"{name} was taken from an earlier run by that one: name the directory of the run that trained it"
+        )
     taken = {}
     for split in plan.splits:
         for seed in plan.run.seeds:
@@ -88,12 +83,43 @@ def check_source(plan: Plan, teacher: Teacher) -> dict[str, str]:
     return taken
 
 
-def _split_in_words(split: dict[str, Any]) -> str:
-    """Say what kept the parts apart and, where there is one split, how many windows each has."""
-    counts = [f"{name} {part['windows']}" for name, part in split["parts"].items() if "windows" in part]
-    return f"{split['basis']}: windows {', '.join(counts)}" if counts else str(split["basis"])
+def _difference(before: dict[str, Any], plan: Plan, teacher: Teacher) -> str:
+    """Return in words the first thing that a teacher was trained with and that is not so here; empty where all is."""
+    run, data, now = before["run"], before["data"], plan.run.to_json()
+    if run["protocol"] != now["protocol"]:
+        return _unlike("protocol", run, now, ["protocol"])
+    if data["name"] != plan.windows.name:
+        return f"data ({_short(data['name'])}, here {_short(plan.windows.name)})"
+    if data["classes"] != list(plan.windows.class_names):
+        return f"classes ({_short(data['classes'])}, here {_short(list(plan.windows.class_names))})"
+    if data["windows_sha256"] != plan.fingerprint:
+        read = [name for name, value in now["read"].items() if run["read"].get(name) != value]
+        if read:
+            return _unlike("windows", run["read"], now["read"], read)
+        if data["summary"] != str(plan.windows):
+            return f"windows ({data['summary']}, here {plan.windows})"
+        return "windows (as many, of other samples, labels or people)"
+    if before["split"]["parts"] != plan.split_record()["parts"]:
+        options = [name for name in ("folds", "evaluate", "patience") if run[name] != now[name]]
+        return _unlike("split", run, now, options) if options else "split (other windows in its parts)"
+    options = ["image_size"] if teacher.view != SIGNAL else []
+    if options and any(layer.field.scaled for layer in parse_stack(teacher.view)):
+        options.append("scaling")  # which changes no other image
+    return next((_unlike(name, run, now, [name]) for name in options if run[name] != now[name]), "")
+
+
+def _unlike(what: str, then: dict[str, Any], now: dict[str, Any], names: list[str]) -> str:
+    """Say what differs, with the options that make the difference."""
+    is_clear = names == [what]
+    shown = (
+        f"{'' if is_clear else name.replace('_', '-') + ' '}{_short(then.get(name))}, here {_short(now[name])}"
+        for name in names
+    )
+    return f"{what.replace('_', '-')} ({'; '.join(shown)})"
 
 
 def _short(value: object) -> str:
+    if value is None or value == "" or value == []:
+        return "none"
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text if len(text) <= 90 else text[:87] + "..."
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import distill
+import tsimage
 from tests.distill.tiny_runs import QUICK, shas
 
 
@@ -51,15 +52,30 @@ def test_teachers_of_other_windows_classes_or_splits_are_refused(earlier, tmp_pa
         begin(replace(windows, name="else"))
     with says(f"{name} was trained with other classes (lie, sit, walk, here lie, sit, run){end}"):
         begin(replace(windows, class_names=("lie", "sit", "run")))
-    with says(f"{name} was trained with other windows{end}"):
+    with says(f"{name} was trained with other windows (as many, of other samples, labels or people){end}"):
         begin(replace(windows, values=windows.values + 1))
-    own = "the data set's own split: windows train 24, test 6"
-    with says(f"{name} was trained with other split ({own}, here leave one subject out, 5 subjects){end}"):
+    few = windows.select(np.arange(2, len(windows)))
+    with says(f"{name} was trained with other windows ({windows}, here {few}){end}"):
+        begin(few)
+    with says(f"{name} was trained with other split (folds none, here loso){end}"):
         begin(windows, folds="loso")
+    with says(f"{name} was trained with other split (evaluate test, here validation){end}"):
+        begin(windows, evaluate="validation")
+    with says(f"{name} was trained with other split (patience 0, here 3){end}"):
+        begin(windows, patience=3)
+    known = json.loads((before.folder / "run.json").read_text())
+    for part in known["split"]["parts"].values():
+        part["ids_sha256"] = "0"
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "moved" / "run.json").write_text(json.dumps(known))
+    moved = f"teacher wrn10-1:gasf of '{tmp_path / 'moved'}'"
+    with says(f"{moved} was trained with other split (other windows in its parts){end}"):
+        begin(windows, f"wrn10-1@{tmp_path / 'moved'}")
     with says(
-        f"{name} was trained with other split ({own}, here {own.replace('24', '18')[:-6]}stopping 6, test 6){end}"
+        f"teacher wrn10-2:gasf of '{before.folder}' is none of the teachers of that run (wrn10-1:gasf, wrn10-1:signal): name "
+        "one of these, or train it here"
     ):
-        begin(windows, patience=1)
+        begin(windows, f"wrn10-2:gasf@{before.folder}")
     with says(f"{name} was trained with other image-size (8, here 10){end}"):
         begin(windows, image_size=10)
     missing = before.folder / "seed-5" / "teacher-wrn10-1-gasf"
@@ -72,6 +88,44 @@ def test_teachers_of_other_windows_classes_or_splits_are_refused(earlier, tmp_pa
     with says("teacher 'wrn10-1@' names no folder after @: give the directory of the run that it comes from"):
         begin(windows, "wrn10-1@")
     assert not (tmp_path / "x").exists()
+
+
+def test_windows_that_were_read_otherwise_are_refused_by_the_option(tmp_path, says):
+    run = distill.Run(**QUICK | {"teacher": ("wrn10-1:signal",), "epochs": 1, "image_size": 32})
+    before = distill.run(run, folder=tmp_path / "earlier")
+    later = distill.Run(
+        **QUICK | {"teacher": (f"wrn10-1:signal@{before.folder}",), "image_size": 32},
+        read=tsimage.ReadOptions(channels=("acc*",)),
+    )
+    with says(
+        f"teacher wrn10-1:signal of '{before.folder}' was trained with other windows (channels none, here acc*): take one that "
+        "was trained with these, or train it here"
+    ):
+        distill.run(later, folder=tmp_path / "later")
+
+
+def test_a_teacher_that_was_itself_taken_is_named_where_it_was_trained(earlier, tmp_path, says):
+    windows, before = earlier
+    run = distill.Run(**QUICK | {"teacher": (f"wrn10-1@{before.folder}",)})
+    second = distill.run(run, windows=windows, folder=tmp_path / "second")
+    with says(
+        f"teacher wrn10-1:gasf of '{second.folder}' was taken from an earlier run by that one: name the directory of the run "
+        "that trained it"
+    ):
+        distill.run(
+            distill.Run(**QUICK | {"teacher": (f"wrn10-1@{second.folder}",)}),
+            windows=windows,
+            folder=tmp_path / "third",
+        )
+
+
+def test_scaling_decides_only_about_images_that_it_scales(people, tmp_path):
+    own = replace(people, split=np.where(people.subjects == "ann", "test", "train"))
+    options = QUICK | {"epochs": 1, "teacher": ("wrn10-1:gasf", "wrn10-1:mtf(bins=4)")}
+    before = distill.run(distill.Run(**options, scaling="window"), windows=own, folder=tmp_path / "earlier")
+    later = distill.Run(**options | {"teacher": (f"wrn10-1:mtf(bins=4)@{before.folder}",)})
+    result = distill.run(later, windows=own, folder=tmp_path / "later")
+    assert result.content["models"][0]["view"] == "mtf(bins=4)"
 
 
 def test_losses_of_maps_run_their_teachers_live_and_leave_no_cache(earlier, tmp_path):
