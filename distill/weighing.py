@@ -15,7 +15,8 @@ from scipy.optimize import nnls
 from torch import Tensor
 from torch.nn import functional as F
 
-from tsimage.errors import UserError, unknown
+from distill.losses.totals import check_weights
+from tsimage.errors import unknown
 
 _STIFF = 1e3  # how much dearer a sum other than 1 is than the longest gradient
 
@@ -168,9 +169,5 @@ def weigh(
             raise unknown("weighing", name, ["fixed", *WEIGHINGS])
         with torch.no_grad():
             return WEIGHINGS[name].function(student, teachers, labels, temperature)
-    if len(fixed) != len(teachers) or min(fixed) < 0 or abs(sum(fixed) - 1) > 1e-6:
-        raise UserError(
-            f"the weights {', '.join(f'{w:g}' for w in fixed)} do not fit {len(teachers)} teachers: give one of at least 0 for "
-            "each, summing to 1"
-        )
+    check_weights(fixed, len(teachers))
     return teachers.new_tensor(list(fixed))[:, None].expand(teachers.shape[:2])

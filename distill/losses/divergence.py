@@ -8,9 +8,9 @@ from typing import Literal, get_args
 from torch import Tensor
 from torch.nn import functional as F
 
-from distill.losses.totals import total_of
+from distill.losses.totals import check_weights, total_of
 from distill.trace import Trace
-from tsimage.errors import unknown
+from tsimage.errors import UserError, unknown
 
 Reduction = Literal["batchmean", "elementmean"]
 
@@ -56,7 +56,8 @@ def knowledge_distillation(
     Raises
     ------
     UserError
-        For an unknown reduction.
+        For an unknown reduction, a lambda or temperature out of range, or weights that are negative, not one per
+        teacher, or do not sum to 1.
 
     Examples
     --------
@@ -69,6 +70,11 @@ def knowledge_distillation(
     cross_entropy = F.cross_entropy(student, labels)
     if not teachers:
         return {"loss": cross_entropy, "cross_entropy": cross_entropy}
+    check_weights(weights, len(teachers))
+    if not 0 <= lambda_ <= 1:
+        raise UserError(f"lambda {lambda_:g} is not allowed: give a number from 0 to 1")
+    if not temperature > 0:
+        raise UserError(f"temperature {temperature:g} is not allowed: give a number above 0")
     share = _share(reduction, student.shape[1])
     log_student = F.log_softmax(student / temperature, dim=1)
     log_teachers = [F.log_softmax(teacher.detach() / temperature, dim=1) for teacher in teachers]
@@ -148,7 +154,8 @@ def lskd(
 
     Source: S. Sun et al., "Logit Standardization in Knowledge Distillation", CVPR 2024, arXiv:2403.01427: logits are
     replaced by their z-scores over the classes, so that a student need not match the scale of its teacher. The paper
-    sets the weight 9 beside 0.1 of the cross entropy.
+    adds it with the weight 9 to 0.1 of the cross entropy: lambda 0.9 and `weight` 10 do that, since lambda multiplies
+    this term too.
 
     Parameters
     ----------
@@ -157,10 +164,11 @@ def lskd(
     labels : Tensor
         Not looked at.
     weights : Tensor, shape (teacher,) or (teacher, window)
+        Each column >= 0 and of sum 1.
     temperature : float
         T > 0, of the z-scores.
     weight : float
-        >= 0.
+        > 0.
 
     Returns
     -------

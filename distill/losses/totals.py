@@ -9,6 +9,18 @@ from torch import Tensor
 from tsimage.errors import UserError
 
 
+def check_weights(weights: Sequence[float], teachers: int) -> None:
+    """Refuse weights that are negative, not one per teacher, or do not sum to 1.
+
+    >>> check_weights([0.3, 0.7], 2)
+    """
+    if len(weights) != teachers or min(weights, default=0) < 0 or not abs(sum(weights) - 1) <= 1e-6:
+        named = (
+            f"the weights {', '.join(f'{w:g}' for w in weights)} do not fit" if weights else "there are no weights for"
+        )
+        raise UserError(f"{named} {teachers} teachers: give one of at least 0 for each, summing to 1")
+
+
 def total_of(name: str, divergences: Sequence[Tensor], weights: Tensor) -> dict[str, Tensor]:
     """Return the weighed total of a loss under its name and the unweighed part of teacher k as `name_k`.
 

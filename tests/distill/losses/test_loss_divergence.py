@@ -105,3 +105,26 @@ def test_constant_logits_have_z_score_zero_and_a_finite_gradient(value):
 def test_z_score_has_the_derivative_it_should():
     z = torch.tensor([[0.5, -1.0, 2.0], [3.0, 3.5, 1.0]], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(z_score, (z,))
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (
+            {"weights": [0.5, 0.2]},
+            "the weights 0.5, 0.2 do not fit 2 teachers: give one of at least 0 for each, summing to 1",
+        ),
+        ({"weights": [1.0]}, "the weights 1 do not fit 2 teachers: give one of at least 0 for each, summing to 1"),
+        ({}, "there are no weights for 2 teachers: give one of at least 0 for each, summing to 1"),
+        (
+            {"weights": [1.5, -0.5]},
+            "the weights 1.5, -0.5 do not fit 2 teachers: give one of at least 0 for each, summing to 1",
+        ),
+        ({"weights": [0.5, 0.5], "lambda_": 1.5}, "lambda 1.5 is not allowed: give a number from 0 to 1"),
+        ({"weights": [0.5, 0.5], "temperature": 0.0}, "temperature 0 is not allowed: give a number above 0"),
+    ],
+)
+def test_numbers_that_make_no_loss_are_refused(says, options, error):
+    z = torch.zeros(2, 3)
+    with says(error):
+        knowledge_distillation(z, torch.tensor([0, 1]), [z, z], **options)
