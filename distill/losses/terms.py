@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from distill.losses.registry import ABOVE_ZERO, LOSSES, Loss, Range
+from distill.losses.registry import ABOVE_ZERO, LOSSES, NOT_NEGATIVE, Loss, Range
 from distill.trace import Trace
 from tsimage.errors import UserError, unknown
 from tsimage.fields import FIELDS, split_stack
@@ -69,8 +69,8 @@ def parse_losses(losses: str) -> tuple[Term, ...]:
     Raises
     ------
     UserError
-        For an unknown loss or option, a value of the wrong kind or out of range, a loss named twice, or two terms of
-        logits.
+        For an unknown loss or option, a value of the wrong kind or out of range, a loss of which every part weighs 0, a
+        loss named twice, or two terms of logits.
 
     Examples
     --------
@@ -210,6 +210,11 @@ def _parse_term(losses: str, part: str) -> Term:
         if not equals or not text or name in values:
             raise UserError(f"losses '{losses}' are not understood at '{item}': give each option once, as {name}=VALUE")
         values[name] = _value(loss, name, text, defaults[name])
+    shares = [name for name, allowed in loss.allowed.items() if allowed is NOT_NEGATIVE]
+    if len(shares) > 1 and not any(values.get(name, defaults[name]) for name in shares):
+        raise UserError(
+            f"loss {loss.name} compares nothing where {' and '.join(shares)} are 0: give one of them above 0"
+        )
     weight = values.pop("beta", loss.weight) if loss.kind == "features" else 1.0
     given = tuple((name, values[name]) for name in loss.options if values.get(name, defaults[name]) != defaults[name])
     return Term(loss=loss, given=given, weight=weight)

@@ -51,6 +51,11 @@ NAMES = ", ".join([*LOSSES, "or several joined by +, as kd+sp"])
         ),
         ("at(p=2)", "unknown option of the loss at 'p': Valid: beta"),
         ("sp(merge=rw)", "unknown merge of the loss sp 'rw': did you mean 'raw'? Valid: normalised, raw"),
+        (
+            "rkd(distance=0,angle=0)",
+            "loss rkd compares nothing where distance and angle are 0: give one of them above 0",
+        ),
+        ("kd+dkd(alpha=0,beta=0)", "loss dkd compares nothing where alpha and beta are 0: give one of them above 0"),
         ("kd(temperature=0)", "option temperature of the loss kd is '0': give a number above 0"),
         ("kd(temperature=inf)", "option temperature of the loss kd is 'inf': give a number above 0"),
         ("kd(temperature=warm)", "option temperature of the loss kd is 'warm': give a number above 0"),
