@@ -49,7 +49,8 @@ class Run:
     teacher: tuple[str, ...] = ("wrn28-3",)
     """Teachers (distill models lists networks). NETWORK alone means its GASF teacher and its signal teacher; NETWORK:VIEW names one, with view
     signal, gasf, gadf, mtf or a stack as gasf+gadf+mtf; NETWORK:VIEW=WEIGHT weighs it (all or none, summing to 1).
-    minirocket:signal and hydra:signal are random convolutions with a ridge, whose logits are cross-fitted by subject.
+    minirocket:signal and hydra:signal are random convolutions with a ridge, whose logits are cross-fitted by subject
+    (by recording where no subjects are known).
     NETWORK@DIR, NETWORK:VIEW@DIR and NETWORK:VIEW@DIR=WEIGHT take it from an earlier run on the same windows."""
     student: str = "wrn16-1"
     """Network of the student (distill models lists them all); it sees only the raw signal."""
@@ -136,7 +137,8 @@ class Run:
             object.__setattr__(self, name, converted(kind, getattr(self, name), words))
         object.__setattr__(self, "data", self.data.rstrip("/") or self.data)  # folder/ and folder are the same run
         if self.protocol == "lab" and "reduction" not in self.loss:
-            mended = re.sub(r"(^|\+)(\s*kd)(\((?=[^)]))?", _elementwise, self.loss)
+            self.terms()  # refuses what it cannot read before anything is written into it
+            mended = re.sub(r"(^|\+)(\s*)kd\s*(\(\s*\)|\()?", _elementwise, self.loss)
             object.__setattr__(self, "loss", mended)
         check_run(self)
 
@@ -240,7 +242,7 @@ def _types() -> dict[str, Any]:
 
 def _elementwise(match: re.Match[str]) -> str:
     """Write the kd of a sum of losses with the mean over classes that published wearable-KD code has."""
-    return f"{match[1]}{match[2]}(reduction=elementmean" + (", " if match[3] else ")")
+    return f"{match[1]}{match[2]}kd(reduction=elementmean" + (", " if match[3] == "(" else ")")
 
 
 def _course(start: float, end: float | None) -> str:

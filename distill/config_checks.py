@@ -6,7 +6,7 @@ import math
 
 from distill.augment import parse_augment
 from distill.config import Run
-from distill.models import check_model
+from distill.models import check_model, list_models
 from distill.rates import check_course
 from distill.selection import candidates
 from distill.teacher_names import RIDGES, parse_teacher
@@ -24,6 +24,10 @@ def check_run(run: Run) -> None:
         At the first mistake: the option, what it is, and what is allowed.
     """
     _check_protocol(run)
+    if run.student in RIDGES:
+        raise UserError(
+            f"student {run.student} is not allowed, as it can only teach: choose one of {', '.join(list_models(1))}"
+        )
     check_model(run.student, dims=1)
     _check_ranges(run)
     check_course(run.course, run.epochs, run.warmup_epochs)
@@ -105,7 +109,9 @@ def _check_loss(run: Run) -> None:
         raise UserError(f"weighing {run.weighing} does nothing for one teacher: leave it out or name more")
     for name in ("lambda_to", "temperature", "temperature_to"):
         if getattr(run, name) is not None and not logits:
-            raise UserError(f"{name.replace('_', '-')} does nothing for loss '{run.loss}', which has no part of logits")
+            raise UserError(
+                f"{name.replace('_', '-')} does nothing for loss '{run.loss}', which has no part of logits: leave it out"
+            )
     if (run.temperature, run.temperature_to) != (None, None):
         if not {"temperature", "tau"} & {*logits[0].loss.options}:
             raise UserError(f"temperature does nothing for loss '{run.loss}': leave it out")

@@ -112,7 +112,7 @@ def parse_teacher(text: str) -> list[NamedTeacher]:
         if view != SIGNAL:
             raise UserError(f"teacher '{text}': {network} looks at the raw signal alone: name it {network}:{SIGNAL}")
     else:
-        parse_model(network)
+        parse_model(network, also=RIDGES)
     if not colon:
         if equals:
             raise UserError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -178,8 +178,14 @@ def list_models(dims: int | None = None) -> list[str]:
     return [name for model in MODELS.values() if dims is None or dims in model.dims for name in model.listed]
 
 
-def parse_model(name: str) -> tuple[Model, dict[str, Any]]:
+def parse_model(name: str, also: Sequence[str] = ()) -> tuple[Model, dict[str, Any]]:
     """Return the kind of a network, and the options that its name holds.
+
+    Parameters
+    ----------
+    name : str
+    also : sequence of str
+        What else is allowed where the name was given, for the error to list.
 
     Raises
     ------
@@ -199,7 +205,7 @@ def parse_model(name: str) -> tuple[Model, dict[str, Any]]:
                 check_shape(options["depth"], options["width"])
             return model, options
     numbered = ", ".join(model.name for model in MODELS.values() if model.numbered)
-    raise unknown("network", name, [*list_models(), f"or any of {numbered} with D = 6 n + 4, or these with -gn"])
+    raise unknown("network", name, [*list_models(), *also, f"or any of {numbered} with D = 6 n + 4, or these with -gn"])
 
 
 def check_shape(depth: int, width: int) -> None:

@@ -107,6 +107,17 @@ def test_the_weights_that_an_error_proposes_are_accepted(weights):
             "depth 17 is no WRN depth: it must be 6 n + 4 with n >= 1 blocks in each group; nearest: 16 and 22",
         ),
         (
+            {"student": "minirocket"},
+            "student minirocket is not allowed, as it can only teach: choose one of wrn16-1, wrn16-3, wrn28-1, wrn28-3, ds16-1, "
+            "se16-1, inception, patch",
+        ),
+        (
+            {"teacher": ("minirockt:signal",)},
+            "unknown network 'minirockt': did you mean 'minirocket'? Valid: wrn16-1, wrn16-3, wrn28-1, wrn28-3, ds16-1, se16-1, "
+            "inception, patch, resnet18, mobilenetv3, minirocket, hydra, or any of wrnD-K, dsD-K, seD-K with D = 6 n + 4, or "
+            "these with -gn",
+        ),
+        (
             {"teacher": ("resnet18",)},
             "network 'resnet18' looks at images, not at the signal: use it as resnet18:gasf or on another image, or choose "
             "for the signal one of wrn16-1, wrn16-3, wrn28-1, wrn28-3, ds16-1, se16-1, inception, patch",

@@ -113,6 +113,8 @@ def test_patience_stops_on_people_of_the_training_part(people, tmp_path):
         ({"loss": "sp", "lambda_": 0.5}, "lambda does nothing for loss 'sp', which has no part of logits: leave it out"),
         ({"loss": "sp", "select": ("lambda=0.1,0.2",)}, "lambda does nothing for loss 'sp', which has no part of logits: leave it out"),
         ({"teacher": "wrn16-1:gasf", "weighing": "aver"}, "weighing aver does nothing for one teacher: leave it out or name more"),
+        ({"protocol": "lab", "loss": "kdd"}, "unknown loss 'kdd': did you mean 'kd'? Valid: kd, lskd, dkd, dist, at, sp, rkd, dcd, "
+         "hint, or several joined by +, as kd+sp"),
         ({"protocol": "dirty"}, "unknown protocol 'dirty': Valid: clean, lab"),
     ],
 )  # fmt: skip
@@ -125,6 +127,10 @@ def test_the_lab_protocol_takes_the_best_test_epoch_and_says_so(people, tmp_path
     own = replace(people, split=np.where(people.subjects == "ann", "test", "train"))
     lab = distill.Run(**QUICK | {"epochs": 4}, protocol="lab")
     assert (lab.effective_course, lab.loss) == ("steps", "kd(reduction=elementmean)")
+    for loss in ("kd()", " kd ( temperature=2 )+sp", "sp+kd(temperature=2)"):
+        terms = {term.loss.name: term for term in distill.Run(**QUICK, protocol="lab", loss=loss).terms()}
+        assert terms["kd"].options["reduction"] == "elementmean"
+        assert terms["kd"].options["temperature"] == (2 if "2" in loss else 4)
     result = distill.run(lab, windows=own, folder=tmp_path / "run")
     for model in result.content["models"]:
         label = {"teacher": f"teacher-{model['network']}-{model['view']}"}.get(

@@ -310,7 +310,14 @@ def test_the_formula_says_what_is_added(options, formula):
             "weighing ebkd finds the weights of teachers by itself, so alpha and NETWORK:VIEW=WEIGHT do nothing: leave them "
             "out, or take weighing fixed",
         ),
-        ({"loss": "at", "temperature": 4.0}, "temperature does nothing for loss 'at', which has no part of logits"),
+        (
+            {"loss": "at", "temperature": 4.0},
+            "temperature does nothing for loss 'at', which has no part of logits: leave it out",
+        ),
+        (
+            {"loss": "at", "lambda_to": 0.4},
+            "lambda-to does nothing for loss 'at', which has no part of logits: leave it out",
+        ),
         (
             {"loss": "kd(temperature=3)", "temperature": 4.0},
             "temperature and loss 'kd(temperature=3)' say the same thing: give one of them",
