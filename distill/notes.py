@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pandas as pd
 
@@ -58,6 +59,8 @@ def notes_on(rows: Sequence[Row], frame: pd.DataFrame, metric: str, unit: str, t
     )
     if part == "validation":
         yield "This is the validation part, for choosing settings: report the test part (--evaluate test)."
+    else:
+        yield from _on_openings(done)
     if frame["optimistic"].any():
         yield (
             "Optimistic: of every training the epoch that is best on the evaluation part itself counts (protocol lab)."
@@ -85,6 +88,23 @@ def notes_on(rows: Sequence[Row], frame: pd.DataFrame, metric: str, unit: str, t
     yield from dict.fromkeys(
         note for record in done for note in shared_people(record.about["split"]["subjects_in_both"])
     )
+
+
+def _on_openings(done: Sequence[Record]) -> Iterator[str]:
+    """Say how many runs looked at a test part at their end."""
+    opened: dict[str, set[Path]] = {}
+    for record in done:
+        assert record.result is not None  # it is the source of a row
+        if record.result["protocol"] == "clean":
+            opened.setdefault(record.result["data"], set()).add(record.folder)
+    for data, folders in opened.items():
+        times = "once, at the end of the run"
+        if len(folders) > 1:
+            times = (
+                f"{len(folders)} times, at the end of each run; to take the best of them is to choose on it: choose by --select, "
+                "or --evaluate validation"
+            )
+        yield f"The test part of {data} was opened {times}."
 
 
 def _on_differences(rows: Sequence[Row], frame: pd.DataFrame, metric: str) -> Iterator[str]:

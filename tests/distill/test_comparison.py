@@ -176,6 +176,25 @@ def test_notes_say_what_is_missing_and_optimistic(tmp_path):
     assert "With n = 2 nothing can be said of how small a difference would be seen." in notes
 
 
+def openings(*folders):
+    notes = compare_runs(read_records(folders)).notes
+    return [note for note in notes if "opened" in note]
+
+
+def test_the_table_counts_who_looked_at_the_test_part(tmp_path):
+    make_run(tmp_path / "tried", evaluate="validation")
+    assert openings(tmp_path) == []
+    folders = [make_run(tmp_path / f"lambda-{x}", lambda_=x) for x in (0.1, 0.5)]
+    other = make_run(tmp_path / "other", made_windows(people=6, name="else"))
+    assert openings(folders[0]) == ["The test part of made was opened once, at the end of the run."]
+    assert openings(*folders, other) == [
+        "The test part of made was opened 2 times, at the end of each run; to take the best of them is to choose on it: "
+        "choose by --select, or --evaluate validation.",
+        "The test part of else was opened once, at the end of the run.",
+    ]
+    assert openings(make_run(tmp_path / "lab", protocol="lab")) == []  # which looks at it after every epoch
+
+
 def test_seeds_that_agree_make_no_interval_of_folds_narrower(tmp_path):
     """The people are as many with ten seeds as with one."""
     for folder, seeds in (("one", (0,)), ("two", (0, 1, 2, 3))):
