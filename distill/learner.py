@@ -88,12 +88,10 @@ class Learner:
         micro_batches: int = 1,
         together: int = 1,
     ) -> None:
-        device = samples.values.device
-        if device.type != "mps" and view.dims == 2:
+        if samples.values.device.type != "mps" and view.dims == 2:
             model.to(memory_format=torch.channels_last)
         if teaching is not None:
-            few = torch.arange(min(2, len(samples.ids)), device=device)
-            teaching = initialised(partial(teaching.ready, model, view, few, samples.values[few]), seed, "adapters")
+            teaching = initialised(partial(teaching.ready, model, view, samples), seed, "adapters")
         self.model, self.view, self.samples, self.schedule, self.seed = model, view, samples, schedule, seed
         self.teaching, self.augmenter, self.checkpoints = teaching, augmenter, checkpoints
         self.micro_batches, self.together = micro_batches, together

@@ -172,8 +172,7 @@ class Plan:
         for teacher in self.teachers:
             training = self.teacher_training(teacher, split, self.run.seeds[0])
             speakers.append(live(self.build(training, few), training.view))
-        index = torch.arange(len(few.ids), device=self.device)
-        teaching_of(self.run, speakers).ready(self.build(student, few), student.view, index, few.values)
+        teaching_of(self.run, speakers).ready(self.build(student, few), student.view, few)
 
     @property
     def smoothed(self) -> list[str]:

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
+from distill.batching import Samples
 from distill.losses import Term, build_modules, check, combine
 from distill.prediction import repeatable
 from distill.rates import annealed
 from distill.trace import Trace
 from distill.views import View
 from distill.weighing import weigh
+from tsimage.errors import UserError
 
 Speaker = Callable[[Tensor, Tensor], Trace]
 """A frozen teacher: takes the positions of a batch among the training windows and their values; gives its trace."""
@@ -30,7 +32,7 @@ class Cached:
 
 
 def cached(logits: Tensor) -> Speaker:
-    """Return a teacher whose logits (window, class) of all training windows were computed before."""
+    """Return a teacher whose logits (window, class) of all training windows, in their order, were computed before."""
     return Cached(logits)
 
 
@@ -79,19 +81,33 @@ class Teaching:
     temperature_to: float | None = None
     modules: nn.ModuleDict = field(default_factory=nn.ModuleDict)
 
-    def ready(self, student: nn.Module, view: View, index: Tensor, values: Tensor) -> Teaching:
-        """Return the same, checked against an example batch, and with the modules that its shapes need.
+    def ready(self, student: nn.Module, view: View, samples: Samples) -> Teaching:
+        """Return the same, checked on two of the training windows, and with the modules that their shapes need.
 
         Raises
         ------
         UserError
-            If a loss compares what the student or a teacher does not show.
+            If a loss compares what the student or a teacher does not show, or logits are not of these windows and classes.
         """
+        for name, teacher in zip(self.names, self.teachers, strict=True):
+            if isinstance(teacher, Cached) and len(teacher.logits) != len(samples.ids):
+                raise UserError(
+                    f"the logits of teacher {name} are of {len(teacher.logits):,} windows, and there are {len(samples.ids):,} training "
+                    "windows: give a row for each of them, in their order"
+                )
+        index = torch.arange(min(2, len(samples.ids)), device=samples.values.device)
+        values = samples.values[index]
         training = student.training
         with torch.no_grad():
             shown = student.eval().trace(view.of(values))  # type: ignore[operator]
         student.train(training)
         traces = [teacher(index, values) for teacher in self.teachers]
+        for name, trace in zip(self.names, traces, strict=True):
+            if trace.logits.shape[1] != shown.logits.shape[1]:
+                raise UserError(
+                    f"teacher {name} tells {trace.logits.shape[1]} classes apart, and the student {shown.logits.shape[1]}: take "
+                    "one that was trained on the same classes"
+                )
         for term in self.terms:
             check(term, shown, traces, self.names)
         return replace(self, modules=build_modules(self.terms, shown, traces).to(values.device))

@@ -148,6 +148,22 @@ def test_a_loss_of_maps_refuses_a_teacher_that_shows_none(data, says):
         trained(data, teaching=lesson)
 
 
+def test_logits_of_other_windows_or_classes_are_refused(data, says):
+    def taught(logits):
+        teaching = Teaching(teachers=[cached(logits)], names=["a"], weights=[1.0], terms=parse_losses("kd"))
+        trained(data, teaching=teaching)
+
+    n = len(data.ids)
+    taught(torch.zeros(n, 3))
+    with says(
+        f"the logits of teacher a are of {n + 1} windows, and there are {n} training windows: give a row for each of them, in "
+        "their order"
+    ):
+        taught(torch.zeros(n + 1, 3))
+    with says("teacher a tells 4 classes apart, and the student 3: take one that was trained on the same classes"):
+        taught(torch.zeros(n, 4))
+
+
 def test_running_means_of_the_weights(data):
     """Against the recursion by hand, for weights and running statistics."""
     schedule = replace(TWO_STEPS, ema=0.75)
