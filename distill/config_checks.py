@@ -80,6 +80,8 @@ def _check_ranges(run: Run) -> None:
     for name in ("epochs", "batch_size"):
         if getattr(run, name) < 1:
             raise UserError(f"{name.replace('_', '-')} {getattr(run, name)} is not allowed: it must be positive")
+    if run.image_size < 1:
+        raise UserError(f"image-size {run.image_size} is not allowed: images have at least 1 pixel on a side")
     if not 0 < run.learning_rate < math.inf:
         raise UserError(f"learning-rate {run.learning_rate} is not allowed: it must be positive and finite")
     if not 0 <= run.weight_decay < math.inf:

@@ -53,6 +53,7 @@ def test_the_weights_that_an_error_proposes_are_accepted(weights):
         ({"alpha": -0.1}, "alpha -0.1 is not allowed: it is the weight of the image teacher, from 0 to 1"),
         ({"temperature": 0.0}, "temperature 0.0 is not allowed: it must be positive and finite"),
         ({"epochs": 0}, "epochs 0 is not allowed: it must be positive"),
+        ({"image_size": 0}, "image-size 0 is not allowed: images have at least 1 pixel on a side"),
         ({"batch_size": 1}, "batch-size 1 is not allowed: batch normalisation needs more than one window"),
         ({"seeds": (1, 1)}, "seeds [1, 1] are not allowed: give at least one, each once"),
         ({"teacher": ()}, "no teacher is named: give at least one, as wrn28-3 or wrn28-3:gasf"),

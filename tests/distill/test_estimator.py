@@ -283,7 +283,7 @@ def test_windows_that_do_not_fit_are_refused(x, y, says):
         ({"batch_size": "8"}, "^batch-size takes a whole number, but got the text '8': write it without quotes$"),
         ({"batch_size": 1}, "^batch-size 1 is not allowed"),
         ({"device": "gpu"}, "^unknown device 'gpu'"),
-        ({"image_size": 0}, "^size 0 is not allowed"),
+        ({"image_size": 0}, "^image-size 0 is not allowed"),
         ({"image_size": 0.5}, "^image-size takes a whole number, but got the number 0.5: write it without a fraction$"),
         ({"scaling": "fixed"}, "no fixed range for the unit"),
         (
