@@ -134,6 +134,27 @@ def test_what_is_said_of_the_reduced_grid_is_what_was_counted(repository):
     assert kills["changed by starting again"] == 0
 
 
+def test_what_is_said_of_strong_teachers_is_what_was_measured(repository):
+    text = " ".join((repository / "experiments" / "README.md").read_text(encoding="utf-8").split())
+    section = text.partition("## A teacher that is better than the student")[2].partition(" ## ")[0]
+    table = pd.read_csv(repository / "experiments" / "results" / "strong-teachers-hapt.csv")
+    for role, network in (("teacher", "hydra"), ("scratch", "wrn16-1"), ("teacher", "wrn16-1")):
+        row = table[(table["role"] == role) & (table["network"] == network)].iloc[0]
+        assert f"{row['mean']:.2f} +- {row['sd']:.2f}" in section
+    students = table[table["role"] == "student"]
+    low, high = (students["difference"] + side * students["difference_ci95"] for side in (-1, 1))
+    said = [
+        f"{row.difference:+.2f} ({'95 % interval ' * (row.teacher == 'hydra:signal')}{low[row.Index]:+.2f} to {high[row.Index]:+.2f})"
+        for row in students[students["lambda"] == 0.3].itertuples()
+    ]
+    assert len(said) == 3
+    assert [numbers for numbers in said if numbers not in section] == []
+    heavy = students[students["lambda"] == 0.7]
+    assert f"by {-heavy['difference'].max():.2f} to {-heavy['difference'].min():.2f} points" in section
+    assert (high[heavy.index] < 0).all()
+    assert (students["difference"] < 0).all()
+
+
 def test_what_is_said_of_kills_is_what_was_counted(repository):
     text = " ".join((repository / "experiments" / "README.md").read_text(encoding="utf-8").split())
     section = text.partition("## Kill trials")[2].partition(" ## ")[0]
