@@ -172,13 +172,14 @@ def test_a_grid_has_the_runs_and_trainings_that_it_says(name, tmp_path, request)
     path = REPOSITORY / "experiments" / f"{name}.toml"
     text = " ".join(line.lstrip("# ") for line in path.read_text(encoding="utf-8").splitlines())
     said = re.search(
-        r"(\d+) runs of three seeds: (\d+) trainings, of them (\d+) teachers, (\d+) students from scratch and "
+        r"(\d+) runs of (?:three|five) seeds: (\d+) trainings, of them (\d+) teachers, (\d+) students from scratch and "
         r"(\d+) distilled students",
         text,
     )
     grid = read_grid(path)
-    assert all(cell.run.seeds == (0, 1, 2) and cell.run.evaluate == "test" for cell in grid.runs)
-    assert (len(grid.runs), 3 * len(grid.runs)) == (int(said[1]), int(said[5]))
+    seeds = 5 if "of five seeds" in said[0] else 3
+    assert all(cell.run.seeds == tuple(range(seeds)) and cell.run.evaluate == "test" for cell in grid.runs)
+    assert (len(grid.runs), seeds * len(grid.runs)) == (int(said[1]), int(said[5]))
     if grid.runs[0].run.data == "hapt":
         request.getfixturevalue("data_dir")
     jobs = GridPlan(grid.runs, tmp_path / "grid").jobs.values()
