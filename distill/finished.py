@@ -102,6 +102,7 @@ def cached_teacher(
     if not bool(torch.isfinite(logits).all()):
         window = samples.ids[int(torch.argmin(torch.isfinite(logits).all(dim=1).int()))]
         raise DivergenceError(
-            f"teacher {teacher.name}, seed {training.seed}: logits of window '{window}' are not finite: train it with a lower learning rate"
+            f"teacher {teacher.name}, seed {training.seed}: logits of window '{window}' are not finite: train it with a lower "
+            "learning rate"
         )
     return cached(logits.to(samples.values.device))

@@ -34,10 +34,11 @@ def learning_rate(
     peak : float
         The highest rate.
     course : {"auto", "cosine", "one-cycle", "steps", "constant"}
-        `cosine`, which `auto` is here, falls from `peak` to `final` along half a cosine (arXiv:1608.03983, without restarts). `one-cycle` rises
-        over the first 30 % from a 25th of `peak`, and falls to 4e-6 of it, both along half a cosine
-        (arXiv:1708.07120; the rate is that of torch's OneCycleLR, which also moves the momentum, here it stays 0.9). `steps` is the published course of wearable-KD: `peak` for an
-        18th of the training, a 5th of it until a third, a 50th until two thirds, then a 500th (0.05, 0.01, 0.001, 0.0001).
+        `cosine`, which `auto` is here, falls from `peak` to `final` along half a cosine (arXiv:1608.03983, without
+        restarts). `one-cycle` rises over the first 30 % from a 25th of `peak`, and falls to 4e-6 of it, both along half a
+        cosine (arXiv:1708.07120; the rate is that of torch's OneCycleLR, which also moves the momentum, while here that
+        stays as it is). `steps` is the published course of wearable-KD: `peak` for an 18th of the training, a 5th of it
+        until a third, a 50th until two thirds, then a 500th (0.05, 0.01, 0.001, 0.0001).
     final : float
         Of the last step, for `cosine`.
     warmup : int
