@@ -15,7 +15,6 @@ Writes `experiments/results/together-cpu.csv`, or `together-cuda.csv`.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -27,7 +26,7 @@ import pandas as pd
 import torch
 from real import machine
 from torch.utils._python_dispatch import TorchDispatchMode
-from training import BATCH, CLASSES, UNITS, interleaved, network, samples
+from training import BATCH, CLASSES, DEVICE, UNITS, interleaved, network, now, samples
 
 from distill.batching import Samples
 from distill.device import describe, keep_freed_memory
@@ -57,13 +56,12 @@ class Operations(TorchDispatchMode):
 
 def pupils(students: int, data: Samples) -> list[Pupil]:
     """Return fresh students, every second one distilled."""
-    device = data.values.device
     generator = torch.Generator().manual_seed(0)
     made = []
     for k in range(students):
         lesson = None
         if k % 2:
-            said = [torch.randn(len(data.ids), CLASSES, generator=generator).to(device) for _ in range(2)]
+            said = [torch.randn(len(data.ids), CLASSES, generator=generator).to(DEVICE) for _ in range(2)]
             lesson = Teaching(
                 teachers=[cached(logits) for logits in said],
                 names=["gasf", "signal"],
@@ -72,7 +70,7 @@ def pupils(students: int, data: Samples) -> list[Pupil]:
                 lambda_=0.1 + 0.8 * k / students,
                 temperature=1.0 + k,
             )
-        made.append(Pupil(model=network("wrn16-1", SIGNAL).to(device), seed=k, teaching=lesson))
+        made.append(Pupil(model=network("wrn16-1", SIGNAL), seed=k, teaching=lesson))
     return made
 
 
@@ -85,9 +83,7 @@ def ends(call: Callable[[Callable[[object], None]], object], epochs: int) -> lis
     found: list[float] = []
 
     def ended(_: object) -> None:
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        found.append(time.perf_counter())
+        found.append(now())
         if len(found) == epochs:
             raise _EnoughError
 
@@ -136,13 +132,11 @@ def main() -> None:
     parser.add_argument("--students", type=int, nargs="+", help="numbers of students at once")
     given = parser.parse_args()
     keep_freed_memory()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     n, rounds = (128, 3) if given.quick else (512, 5)
-    made = samples(n)
-    data = Samples(values=made.values.to(device), labels=made.labels.to(device), ids=made.ids)
+    data = samples(n)
     few = Samples(values=data.values[:BATCH], labels=data.labels[:BATCH], ids=data.ids[:BATCH])
     rows = []
-    for students in given.students or ([4, 8] if device.type == "cpu" else [4, 16, 64]):
+    for students in given.students or ([4, 8] if DEVICE.type == "cpu" else [4, 16, 64]):
         contenders = {"one by one": one_by_one, "at once": at_once}
         times = interleaved({n: partial(call, students, data, 2) for n, call in contenders.items()}, rounds)
         counts = {n: operations(call, students, few) for n, call in contenders.items()}
@@ -161,10 +155,10 @@ def main() -> None:
             )
     table = pd.DataFrame(rows)
     print(table.to_string(index=False, float_format="%.4g"))
-    facts = machine() | {"device": describe(device), "windows": str(n), "rounds": str(rounds)}
+    facts = machine() | {"device": describe(DEVICE), "windows": str(n), "rounds": str(rounds)}
     print(" ".join(f"{k}={v}" for k, v in facts.items()))
     if not given.quick:
-        table.assign(**facts).to_csv(RESULTS / f"together-{device.type}.csv", index=False, float_format="%.5g")
+        table.assign(**facts).to_csv(RESULTS / f"together-{DEVICE.type}.csv", index=False, float_format="%.5g")
 
 
 if __name__ == "__main__":

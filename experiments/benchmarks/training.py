@@ -1,6 +1,7 @@
-"""How fast training is: cached teachers beside live ones, the precision of 2-D networks, and the loop beside its bare steps.
+"""How fast training is: cached teachers beside live ones, the precision of 2-D networks, the loop beside its bare steps, and
+compiled steps beside eager ones.
 
-    python experiments/benchmarks/training.py          about 12 minutes on two idle cores
+    python experiments/benchmarks/training.py          about 15 minutes on two idle cores; on CUDA where there is one
     python experiments/benchmarks/training.py --quick  smaller teachers and images, to see that it works
 
 Windows are real (`real.py`): 500 samples x 3 axes, images 64 x 64, batches of 64. Contenders take turns, round after round,
@@ -12,8 +13,10 @@ and the median of their rounds counts:
   beside the plain loop: float32, contiguous. Without bfloat16 in hardware only the memory layout differs.
 - `loop`: an epoch of `distill.train.train` beside the bare forward, loss, backward and step on the same batches, for the
   1-D WRN16-1.
+- `compiled signal`, `compiled images`: the bare steps of the WRN16-1, eager and after `torch.compile` (which needs a compiler of
+  C++, on CUDA Triton), there also in CUDA graphs. `compiling` is the first epoch, in which the network is compiled.
 
-Writes `experiments/results/training.csv`.
+Writes `experiments/results/training-cpu.csv`, or `training-cuda.csv`.
 """
 
 from __future__ import annotations
@@ -28,11 +31,11 @@ import numpy as np
 import pandas as pd
 import torch
 from real import machine, windows
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from distill.batching import Samples
-from distill.device import choose_precision, keep_freed_memory
+from distill.device import choose_precision, describe, keep_freed_memory
 from distill.losses import parse_losses
 from distill.models import build_model
 from distill.prediction import predict
@@ -43,7 +46,7 @@ from distill.views import SIGNAL, View
 from tsimage import Imager
 
 RESULTS = Path(__file__).parents[1] / "results"
-CPU = torch.device("cpu")
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 CLASSES, BATCH = 6, 64
 UNITS = ("g", "g", "g")
 
@@ -51,23 +54,30 @@ UNITS = ("g", "g", "g")
 def samples(n: int) -> Samples:
     """Return n real windows with labels in turn: time does not depend on what is learnt."""
     return Samples(
-        values=torch.from_numpy(windows(n, 500)),
-        labels=torch.arange(n) % CLASSES,
+        values=torch.from_numpy(windows(n, 500)).to(DEVICE),
+        labels=(torch.arange(n) % CLASSES).to(DEVICE),
         ids=np.array([f"w{i:05d}" for i in range(n)]),
     )
 
 
 def network(name: str, view: View) -> nn.Module:
-    return build_model(name, dims=view.dims, in_channels=view.channels, classes=CLASSES)
+    return build_model(name, dims=view.dims, in_channels=view.channels, classes=CLASSES).to(DEVICE)
+
+
+def now() -> float:
+    """Return the time in seconds, once the device has done what it was given."""
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def timed(call: Callable[[], object]) -> Callable[[], float]:
     """Return what calls and tells the seconds it took."""
 
     def seconds() -> float:
-        start = time.perf_counter()
+        start = now()
         call()
-        return time.perf_counter() - start
+        return now() - start
 
     return seconds
 
@@ -95,7 +105,7 @@ def second_epoch(data: Samples, view: View, name: str, teaching: Teaching) -> fl
     ends: list[float] = []
 
     def ended(_: dict[str, float]) -> None:
-        ends.append(time.perf_counter())
+        ends.append(now())
         if len(ends) == 2:
             raise _EnoughError
 
@@ -108,7 +118,7 @@ def second_epoch(data: Samples, view: View, name: str, teaching: Teaching) -> fl
 def distillation(size: int, teacher_name: str, n: int, rounds: int) -> dict[str, list[float]]:
     data, images = samples(n), View(imager=Imager(stack="gasf", size=size), units=UNITS)
     signal, teacher = View(imager=None, units=UNITS), network(teacher_name, images).eval()
-    logits = predict(teacher, images, data.values)
+    logits = predict(teacher, images, data.values).to(DEVICE)
 
     def by(speaker: object) -> Teaching:
         return Teaching(teachers=[speaker], names=[SIGNAL], weights=[1.0], terms=parse_losses("kd"))  # type: ignore[list-item]
@@ -123,16 +133,53 @@ def distillation(size: int, teacher_name: str, n: int, rounds: int) -> dict[str,
     )
 
 
+def optimizer_of(model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=1e-4)
+
+
+def step(model: Callable[[Tensor], Tensor], optimizer: torch.optim.Optimizer, inputs: Tensor, labels: Tensor) -> None:
+    """Do nothing but forward, loss, backward and step, in float32."""
+    loss = F.cross_entropy(model(inputs), labels)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+
+
 def bare(data: Samples, view: View, name: str) -> None:
-    """Train one epoch by nothing but forward, loss, backward and step, in float32, on images that are not channels last."""
+    """Train one epoch of a fresh network by bare steps, on images that are not channels last."""
     model = network(name, view).train()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=1e-4)
+    optimizer = optimizer_of(model)
     for start in range(0, len(data.ids), BATCH):
-        inputs = view.of(data.values[start : start + BATCH])
-        loss = F.cross_entropy(model(inputs.contiguous()), data.labels[start : start + BATCH])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+        inputs = view.of(data.values[start : start + BATCH]).contiguous()
+        step(model, optimizer, inputs, data.labels[start : start + BATCH])
+
+
+def stepping(data: Samples, view: View, mode: str | None) -> Callable[[], None]:
+    """Return what trains the same WRN16-1 for one more epoch by bare steps, on inputs made before.
+
+    The mode is one of `torch.compile`, or None for the network as it is.
+    """
+    layout = torch.channels_last if view.dims == 2 else torch.contiguous_format
+    model = network("wrn16-1", view).train().to(memory_format=layout)
+    call = model if mode is None else torch.compile(model, mode=mode)
+    optimizer = optimizer_of(model)
+    starts = range(0, len(data.ids) - BATCH + 1, BATCH)  # full batches: another shape is compiled anew
+    given = [(view.of(data.values[s : s + BATCH]).to(memory_format=layout), data.labels[s : s + BATCH]) for s in starts]
+
+    def more() -> None:
+        for inputs, labels in given:
+            step(call, optimizer, inputs, labels)
+
+    return more
+
+
+def compiled(data: Samples, view: View, rounds: int) -> dict[str, list[float]]:
+    modes: dict[str, str | None] = {"eager": None, "torch.compile": "default"}
+    if DEVICE.type == "cuda":
+        modes["CUDA graphs"] = "reduce-overhead"
+    calls = {name: timed(stepping(data, view, mode)) for name, mode in modes.items()}
+    firsts = {f"compiling, {name}": [call()] for name, call in calls.items() if name != "eager"}
+    return interleaved(calls, rounds) | firsts
 
 
 def main() -> None:
@@ -141,9 +188,10 @@ def main() -> None:
     quick = parser.parse_args().quick
     keep_freed_memory()
     size, teacher, n, rounds = (16, "wrn10-1", 128, 3) if quick else (64, "wrn28-3", 256, 5)
+    n *= 8 if DEVICE.type == "cuda" else 1
     images = View(imager=Imager(stack="gasf", size=size), units=UNITS)
     signal = View(imager=None, units=UNITS)
-    precision = choose_precision("auto", CPU)
+    precision = choose_precision("auto", DEVICE)
     some, many = samples(n), samples(8 * n)
     cases = {
         "distillation": distillation(size, teacher, 4 * n, rounds),
@@ -161,6 +209,8 @@ def main() -> None:
             },
             rounds,
         ),
+        "compiled signal": compiled(many, signal, rounds),
+        "compiled images": compiled(some, images, rounds),
     }
     rows = [
         {
@@ -174,14 +224,16 @@ def main() -> None:
         for name, times in found.items()
     ]
     table = pd.DataFrame(rows)
-    slowest = {"distillation": "live", "images": "fp32, contiguous", "loop": "bare steps"}
+    rivals = {"distillation": "live", "images": "fp32, contiguous", "loop": "bare steps"}
     against = table.set_index(["case", "contender"])["seconds"]
-    table["times_faster"] = [against[row.case, slowest[row.case]] / row.seconds for row in table.itertuples()]
+    table["times_faster"] = [
+        against[row.case, rivals.get(row.case, "eager")] / row.seconds for row in table.itertuples()
+    ]
     print(table.to_string(index=False, float_format="%.4g"))
-    facts = machine() | {"size": str(size), "teacher": teacher, "rounds": str(rounds)}
+    facts = machine() | {"device": describe(DEVICE), "size": str(size), "teacher": teacher, "rounds": str(rounds)}
     print(" ".join(f"{k}={v}" for k, v in facts.items()))
     if not quick:
-        table.assign(**facts).to_csv(RESULTS / "training.csv", index=False, float_format="%.5g")
+        table.assign(**facts).to_csv(RESULTS / f"training-{DEVICE.type}.csv", index=False, float_format="%.5g")
 
 
 if __name__ == "__main__":
