@@ -4,6 +4,9 @@ import os
 from contextlib import contextmanager
 from pathlib import Path
 
+# Several processes test at once, and small networks: more threads only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 from hypothesis import settings
