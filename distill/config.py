@@ -105,7 +105,7 @@ class Run:
     time_warp, magnitude_warp, permutation, channel_dropout, cutmix, and erasing for images. All trainings have them."""
     teaching: Literal["auto", "cached", "live"] = "auto"
     """Whether teachers look at every batch (live), as augmented as the student sees it, or were asked once about the windows
-    as they are (cached, much faster); auto is cached wherever that is the same."""
+    as they are (cached, much faster); auto is cached wherever that is the same, but live for feature maps (at, sp, hint)."""
     patience: int = 0
     """Stop after so many epochs without a better accuracy on validation subjects, who are taken out of the training part,
     and keep the best epoch; 0 trains to the end on everybody."""
@@ -184,11 +184,16 @@ class Run:
 
     def why_live(self) -> str:
         """Return why teachers cannot be asked once and for all; empty where they can."""
-        features = [term.loss.name for term in self.terms() if term.loss.needs != "logits"]
-        if features:
-            return f"loss {features[0]} compares more than logits"
+        maps = [term.loss.name for term in self.terms() if term.loss.needs == "maps"]
+        if maps:  # which of all windows do not fit
+            return f"loss {maps[0]} compares feature maps"
         changes = [step.name for step in parse_augment(self.augment).steps if step.place == "signal"]
         return f"augmentation {changes[0]} changes the windows" if changes else ""
+
+    @property
+    def compares_embeddings(self) -> bool:
+        """Whether teachers are asked for their embeddings too."""
+        return any(term.loss.needs == "embedding" for term in self.terms())
 
     def formula(self) -> str:
         """Write the loss with its effective numbers."""

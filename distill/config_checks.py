@@ -126,8 +126,9 @@ def _check_augment(run: Run) -> None:
     if run.teaching == "cached" and why:
         raise UserError(f"teaching cached is not possible, as {why} in every step: take live, or auto")
     ridges = [teacher.name for teacher in run.teachers() if teacher.network in RIDGES]
-    if ridges and run.is_live:
-        why = why or "teaching is live"
+    features = [term.loss.name for term in run.terms() if term.loss.needs != "logits"]
+    if ridges and (features or run.is_live):
+        why = f"loss {features[0]} compares more than logits" if features else why or "teaching is live"
         raise UserError(
             f"teacher {ridges[0]} has cross-fitted logits of the training windows as they are, and {why}: leave out one of them"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
+from functools import partial
 from numbers import Integral
 from typing import Any, Self
 
@@ -21,7 +22,7 @@ from distill.config import Device, Optimizer, Run
 from distill.device import choose_device, choose_precision, out_of_memory
 from distill.prediction import predict
 from distill.teacher_names import RIDGES
-from distill.teaching import Speaker, cached, live
+from distill.teaching import Speaker, asked_once, live
 from distill.train import train
 from distill.views import SIGNAL, View
 from tsimage.errors import UserError
@@ -212,9 +213,8 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
                 model = network_of(teacher.network, view, samples, classes=len(classes), seed=seed, is_teacher=True)
                 train(model, view, samples, schedule, seed=seed, augmenter=augmenter, precision=precision)
                 made[teacher.name] = model.requires_grad_(False).eval()
-                speakers.append(
-                    live(model, view) if run.is_live else cached(predict(model, view, samples.values).to(device))
-                )
+                ask = partial(asked_once, values=samples.values, embeddings=run.compares_embeddings)
+                speakers.append((live if run.is_live else ask)(model, view))
             student = network_of(run.student, signal, samples, classes=len(classes), seed=seed, is_teacher=False)
             train(
                 student,

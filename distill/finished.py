@@ -17,8 +17,9 @@ from distill.divergence import DivergenceError
 from distill.prediction import predict
 from distill.rocket import RidgeTeacher
 from distill.teacher_names import RIDGES, Teacher
-from distill.teachers import cached_logits
+from distill.teachers import cached_embeddings, cached_logits
 from distill.teaching import Speaker, cached, live
+from distill.trace import Trace
 from tsimage import atomic
 from tsimage.errors import UserError
 from tsimage.unfinished import silent
@@ -82,7 +83,7 @@ def trained_network(plan: Plan, training: Training, samples: Samples) -> tuple[n
 
 
 def live_teacher(plan: Plan, teacher: Teacher, student: Training, samples: Samples) -> Speaker:
-    """Return a teacher that is run in every step, for losses that compare more than logits."""
+    """Return a teacher that is run in every step, for losses that compare feature maps and windows that are augmented."""
     training = plan.teacher_training(teacher, student.split, student.seed)
     model, _ = trained_network(plan, training, samples)
     return live(model, training.view)
@@ -91,18 +92,24 @@ def live_teacher(plan: Plan, teacher: Teacher, student: Training, samples: Sampl
 def cached_teacher(
     plan: Plan, teacher: Teacher, student: Training, samples: Samples, say: Callable[[str], None] = silent
 ) -> Speaker:
-    """Return a teacher whose logits of all training windows are computed once; a damaged cache is told to `say`."""
+    """Return a teacher whose logits of all training windows, and embeddings if a loss compares them, are computed once.
+
+    A damaged cache is told to `say`.
+    """
     training = plan.teacher_training(teacher, student.split, student.seed)
     if training.network in RIDGES:
         return cached(torch.from_numpy(ridge_of(training)[0].training_logits).to(samples.values.device))
     model, record = trained_network(plan, training, samples)
-    path = plan.logits_path(teacher, student.split, student.seed)
+    path = plan.cache_path(teacher, student.split, student.seed)
     path.parent.mkdir(parents=True, exist_ok=True)
-    logits = cached_logits(path, model, record["weights_sha256"], training.view, samples.values, samples.ids, say)
-    if not bool(torch.isfinite(logits).all()):
-        window = samples.ids[int(torch.argmin(torch.isfinite(logits).all(dim=1).int()))]
+    sought = (path, model, record["weights_sha256"], training.view, samples.values, samples.ids, say)
+    shown = cached_embeddings(*sought) if plan.run.compares_embeddings else Trace(logits=cached_logits(*sought))
+    finite = torch.isfinite(shown.logits).all(dim=1)  # and so are the embeddings, of which they are linear functions
+    if not bool(finite.all()):
+        window = samples.ids[int(torch.argmin(finite.int()))]
         raise DivergenceError(
             f"teacher {teacher.name}, seed {training.seed}: logits of window '{window}' are not finite: train it with a lower "
             "learning rate"
         )
-    return cached(logits.to(samples.values.device))
+    device = samples.values.device
+    return cached(shown.logits.to(device), None if shown.embedding is None else shown.embedding.to(device))

@@ -153,8 +153,8 @@ def lessons_of(learners: Sequence[Learner]) -> list[Lesson]:
 def alike(teaching: Teaching | None) -> tuple[Any, ...] | None:
     """Return what students have in common whose losses can be computed in one call; None for one that needs its own.
 
-    They may differ in teachers, if these are cached, and in lambda, temperature and fixed weights. Terms of features have
-    parameters or live teachers of their own, and `ae-kd` solves for its weights outside of torch.
+    They may differ in teachers, if these are cached, and in lambda, temperature and fixed weights. Terms of features look at
+    more than logits, and have parameters or live teachers of their own; `ae-kd` solves for its weights outside of torch.
 
     >>> alike(None)
     ()

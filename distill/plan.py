@@ -223,14 +223,15 @@ class Plan:
             needed.append(self.student_training("scratch", training.split, training.seed))
         return needed
 
-    def logits_path(self, teacher: Teacher, split: Split, seed: int) -> Path:
-        """Return where the logits of a teacher are kept: here, even if the teacher comes from another run."""
+    def cache_path(self, teacher: Teacher, split: Split, seed: int) -> Path:
+        """Return where what a teacher says of the training windows is kept: here, even if it comes from another run."""
+        name = "embeddings.safetensors" if self.run.compares_embeddings else "logits.safetensors"
         if teacher.source and self.pool is not None:  # beside the trainings, of which none may be at work there
             key = self.teacher_training(teacher, split, seed).folder.relative_to(teacher.source).as_posix()
             slug = re.sub(r"[^A-Za-z0-9.+-]+", "_", f"taken-{teacher.network}-{teacher.view}")[:100]
-            return self.pool / f"{slug}-{self.taken[teacher.name][key][:16]}" / "logits.safetensors"
+            return self.pool / f"{slug}-{self.taken[teacher.name][key][:16]}" / name
         folder = self.teacher_training(replace(teacher, source=""), split, seed).folder
-        return folder / "logits.safetensors"
+        return folder / name
 
     def student_training(self, role: Role, split: Split, seed: int) -> Training:
         """Return the training of the student from scratch, distilled, or as the control of a warm start."""

@@ -1,4 +1,4 @@
-"""Frozen teachers: their logits on the training windows are computed once, kept on disk, and keyed."""
+"""Frozen teachers: their logits and embeddings of the training windows are computed once, kept on disk, and keyed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from distill.prediction import predict
+from distill.prediction import embed, predict
 from distill.sealed import pack, unpack
 from distill.splits import ids_hash
+from distill.trace import Trace
 from distill.views import View
 from tsimage import atomic
 from tsimage.errors import UserError
@@ -51,17 +52,60 @@ def cached_logits(
     -------
     Tensor of float32, shape (window, class), on the CPU, in the order of `ids`
     """
-    key = hashlib.sha256("|".join([weights_sha256, view.key(), ids_hash(ids)]).encode()).hexdigest()
+    key = _key(weights_sha256, view, ids)
+    return _cached(path, key, "logits", lambda: {"logits": predict(model, view, values)}, say)["logits"]
+
+
+def cached_embeddings(
+    path: Path,
+    model: torch.nn.Module,
+    weights_sha256: str,
+    view: View,
+    values: torch.Tensor,
+    ids: np.ndarray,
+    say: Callable[[str], None] = silent,
+) -> Trace:
+    """Return the logits and the embeddings of a frozen teacher, kept as `cached_logits` keeps logits, in a file of their own.
+
+    A file of logits alone stays as it is, so that a student which went half its way with it goes on with the same.
+
+    Returns
+    -------
+    Trace of float32, on the CPU, in the order of `ids`
+        Without maps; (window, feature) numbers of 4 bytes beside the logits.
+    """
+
+    def shown() -> dict[str, torch.Tensor]:
+        trace = embed(model, view, values)
+        assert trace.embedding is not None  # a run with a teacher that has none is refused before
+        return {"logits": trace.logits, "embedding": trace.embedding}
+
+    kept = _cached(path, _key(weights_sha256, view, ids), "embeddings", shown, say)
+    return Trace(logits=kept["logits"], embedding=kept["embedding"])
+
+
+def _key(weights_sha256: str, view: View, ids: np.ndarray) -> str:
+    return hashlib.sha256("|".join([weights_sha256, view.key(), ids_hash(ids)]).encode()).hexdigest()
+
+
+def _cached(
+    path: Path,
+    key: str,
+    what: str,
+    compute: Callable[[], dict[str, torch.Tensor]],
+    say: Callable[[str], None],
+) -> dict[str, torch.Tensor]:
+    """Return tensors by name, from the file if its key fits, else computed and kept."""
     with locked(path.with_name(f".{path.name}.lock")):
         if path.exists():
             try:
                 tensors, about = unpack(path)
                 if about["key"] == key:
-                    return tensors["logits"]
+                    return tensors
             except (UserError, KeyError):
-                say(f"'{path}' is not as it was written: these logits are computed anew")
+                say(f"'{path}' is not as it was written: these {what} are computed anew")
         for left_over in path.parent.glob(f".{path.name}.*.partial"):  # of a process that was killed while it wrote
             left_over.unlink()
-        logits = predict(model, view, values)
-        atomic.write_bytes(path, pack({"logits": logits}, {"key": key}))
-    return logits
+        made = compute()
+        atomic.write_bytes(path, pack(made, {"key": key}))
+    return made

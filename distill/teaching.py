@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from distill.batching import Samples
 from distill.losses import Term, build_modules, check, combine
-from distill.prediction import repeatable
+from distill.prediction import embed, predict, repeatable
 from distill.rates import annealed
 from distill.trace import Trace
 from distill.views import View
@@ -23,22 +23,34 @@ Speaker = Callable[[Tensor, Tensor], Trace]
 
 @dataclass(frozen=True, eq=False)
 class Cached:
-    """A teacher whose logits (window, class) of all training windows were computed before."""
+    """A teacher who was asked about all training windows before: logits (window, class), embedding (window, feature)."""
 
     logits: Tensor
+    embedding: Tensor | None = None
 
     def __call__(self, index: Tensor, values: Tensor) -> Trace:
-        return Trace(logits=self.logits[index])
+        return Trace(logits=self.logits[index], embedding=None if self.embedding is None else self.embedding[index])
 
 
-def cached(logits: Tensor) -> Speaker:
-    """Return a teacher whose logits (window, class) of all training windows, in their order, were computed before."""
-    return Cached(logits)
+def cached(logits: Tensor, embedding: Tensor | None = None) -> Speaker:
+    """Return a teacher whose logits (window, class) of all training windows, in their order, were computed before, and whose
+    embeddings (window, feature) for losses that compare them; it shows no feature maps, which would not fit."""
+    return Cached(logits, embedding)
+
+
+def asked_once(model: nn.Module, view: View, values: Tensor, *, embeddings: bool) -> Speaker:
+    """Return a teacher that is asked now about all training windows, for its embeddings too or for its logits alone."""
+    shown = embed(model, view, values) if embeddings else Trace(logits=predict(model, view, values))
+    return cached(
+        shown.logits.to(values.device), None if shown.embedding is None else shown.embedding.to(values.device)
+    )
 
 
 def live(model: nn.Module, view: View) -> Speaker:
     """Return a teacher that looks at every batch anew, in full float32 and without gradient: what it sees is what the
-    student sees, and its feature maps last as long as the batch."""
+    student sees, and its feature maps last as long as the batch.
+
+    Without augmentation it shows what `asked_once` keeps, but for rounding, as batches are of other windows."""
 
     def speak(index: Tensor, values: Tensor) -> Trace:
         with repeatable(), torch.no_grad():
@@ -90,11 +102,8 @@ class Teaching:
             If a loss compares what the student or a teacher does not show, or logits are not of these windows and classes.
         """
         for name, teacher in zip(self.names, self.teachers, strict=True):
-            if isinstance(teacher, Cached) and len(teacher.logits) != len(samples.ids):
-                raise UserError(
-                    f"the logits of teacher {name} are of {len(teacher.logits):,} windows, and there are {len(samples.ids):,} training "
-                    "windows: give a row for each of them, in their order"
-                )
+            if isinstance(teacher, Cached):
+                _check_rows(name, teacher, len(samples.ids))
         index = torch.arange(min(2, len(samples.ids)), device=samples.values.device)
         values = samples.values[index]
         training = student.training
@@ -163,6 +172,16 @@ class Teaching:
                 start = term.options[name] if self.temperature is None else self.temperature
                 return annealed(start, self.temperature_to, step, steps)
         return 4.0
+
+
+def _check_rows(name: str, teacher: Cached, windows: int) -> None:
+    """Refuse a teacher who was asked about more or fewer windows than there are to train."""
+    for what, rows in (("logits", teacher.logits), ("embeddings", teacher.embedding)):
+        if rows is not None and len(rows) != windows:
+            raise UserError(
+                f"the {what} of teacher {name} are of {len(rows):,} windows, and there are {windows:,} training windows: "
+                "give a row for each of them, in their order"
+            )
 
 
 def at_temperature(term: Term, temperature: float | Tensor) -> Term:

@@ -50,6 +50,7 @@ def test_the_contract_of_scikit_learn(estimator, check, monkeypatch):
     "options",
     [
         {"teacher": ("wrn10-1",)},
+        {"teacher": ("wrn10-1:gasf",), "loss": "kd+rkd+dcd(dim=8)"},
         {
             "teacher": ("wrn10-1:gasf+mtf(bins=3,fit=train)=0.6", "ds10-1:signal=0.4"),
             "loss": "kd+sp(beta=10)",
@@ -61,7 +62,7 @@ def test_the_contract_of_scikit_learn(estimator, check, monkeypatch):
             "temperature": 2.0,
         },
     ],
-    ids=["asked once", "live"],
+    ids=["asked once", "asked once for embeddings", "live"],
 )
 def test_the_student_is_that_of_a_run_to_the_bit(make_windows, tmp_path, options):
     train = np.arange(30) < 18

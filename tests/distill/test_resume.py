@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,13 +19,12 @@ from distill.keeping import Every, Keeping, parse_every
 from distill.losses import parse_losses
 from distill.models import build_model
 from distill.plan import Plan
-from distill.prediction import predict
 from distill.progress import Progress
 from distill.schedule import Schedule
 from distill.sealed import pack, unpack
 from distill.seeds import initialised
 from distill.teachers import cached_logits
-from distill.teaching import Teaching, cached, live
+from distill.teaching import Teaching, asked_once, live
 from distill.train import train
 from distill.trainings import carry_out
 from distill.views import View
@@ -57,7 +57,8 @@ def taught(losses="kd", speak="cached", **options):
     teachers = []
     for name, view in views.items():
         model = network(view, role=name)
-        teachers.append(cached(predict(model, view, DATA.values)) if speak == "cached" else live(model, view))
+        ask = partial(asked_once, values=DATA.values, embeddings=speak == "embeddings")
+        teachers.append((live if speak == "live" else ask)(model, view))
     return Teaching(teachers=teachers, names=list(views), weights=[0.3, 0.7], terms=parse_losses(losses), **options)
 
 
@@ -71,6 +72,7 @@ HABITS = {
     "ema, balanced, smoothed": lambda: {"schedule": schedule(ema=0.8, balanced=True, label_smoothing=0.1)},
     "patience": lambda: {"schedule": schedule(epochs=6, patience=2), "validation": some(9, seed=1)},
     "two teachers, cached": lambda: {"teaching": taught(temperature_to=1.0, lambda_to=0.1)},
+    "two teachers, cached embeddings, adapters": lambda: {"teaching": taught("dkd+rkd+dcd(dim=8)", "embeddings")},
     "two teachers, live, adapters": lambda: {"teaching": taught("dkd+hint+sp(beta=10)", "live", weighing="ebkd")},
     "augmented": lambda: {
         "augmenter": Augmenter(

@@ -49,6 +49,8 @@ def test_random_convolutions_teach_with_logits_of_people_left_out(longer, tmp_pa
          "they are, and augmentation jitter changes the windows: leave out one of them"),
         ({"teacher": "hydra:signal", "loss": "sp"}, "teacher hydra:signal has cross-fitted logits of the training windows as they "
          "are, and loss sp compares more than logits: leave out one of them"),
+        ({"teacher": "hydra:signal", "loss": "kd+rkd"}, "teacher hydra:signal has cross-fitted logits of the training windows as they "
+         "are, and loss rkd compares more than logits: leave out one of them"),
         ({"teacher": "hydra:signal", "teaching": "live"}, "teacher hydra:signal has cross-fitted logits of the training windows as "
          "they are, and teaching is live: leave out one of them"),
     ],

@@ -348,7 +348,7 @@ def test_the_formula_says_what_is_added(options, formula):
         ),
         (
             {"teaching": "cached", "loss": "kd+sp"},
-            "teaching cached is not possible, as loss sp compares more than logits in every step: take live, or auto",
+            "teaching cached is not possible, as loss sp compares feature maps in every step: take live, or auto",
         ),
         (
             {"augment": "mixup", "loss": "dkd"},

@@ -65,9 +65,9 @@ def logits(seed, dtype=torch.float64):
 
 
 def taught(seed, losses="kd", alpha=0.3, **options):
-    """Two teachers whose logits are known."""
+    """Two teachers whose logits and embeddings are known."""
     return Teaching(
-        teachers=[cached(logits(10 * seed + k)) for k in range(2)],
+        teachers=[cached(logits(10 * seed + k), logits(10 * seed + k).sin()) for k in range(2)],
         names=["a", "b"],
         weights=[alpha, 1 - alpha],
         terms=parse_losses(losses),
@@ -118,10 +118,11 @@ HABITS = {
             lambda: taught(4, "dist(tau=2)", weighing="aver"),
         )
     },
-    "losses of features, live teachers, adapters, ae-kd": {
+    "losses of features, live and cached teachers, adapters, ae-kd": {
         "teachings": (
             lambda: watched(1, "kd+sp(beta=10)+hint"),
             lambda: watched(2, "rkd+dcd(dim=8)"),
+            lambda: taught(4, "rkd+dcd(dim=8)"),
             lambda: taught(3, weighing="ae-kd"),
         ),
     },
