@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable
+from functools import partial
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from distill.divergence import DivergenceError
 from distill.plan import Plan, Training
 from distill.schedule import Schedule
 from distill.teacher_names import RIDGES
-from distill.teaching import live
+from distill.teaching import asked_once, live
 from distill.train import train
 
 _STEPS = 3
@@ -38,21 +39,22 @@ def estimate_all(trainings: Iterable[tuple[Plan, Training]], steps: int = _STEPS
         if training.is_done:
             found.append(0.0)
             continue
-        is_live = training.role == "student" and plan.run.is_live
-        of_student = (plan.run.teacher, plan.run.loss) if is_live else ()
+        # a loss of cached logits takes next to no time, so that such a student is timed as one without teachers
+        is_taught = training.role == "student" and (plan.run.is_live or plan.run.compares_embeddings)
+        of_student = (plan.run.teacher, plan.run.loss, plan.run.is_live) if is_taught else ()
         shape = (plan.fingerprint, plan.schedule.batch_size, plan.run.augment, plan.device, plan.precision)
         key = (*shape, training.network, training.view.key(), *of_student)
         if key not in seconds:
-            seconds[key] = _timed(plan, training, is_live, steps)
+            seconds[key] = _timed(plan, training, is_taught, steps)
         steps_per_epoch = -(-len(training.split.train) // plan.schedule.batch_size)
         found.append(seconds[key] * steps_per_epoch * plan.schedule.epochs)
     return found
 
 
-def _timed(plan: Plan, training: Training, is_live: bool, steps: int) -> float:
+def _timed(plan: Plan, training: Training, is_taught: bool, steps: int) -> float:
     """Return the seconds of a step, NaN where a few steps cannot be done as they are: the training itself says why."""
     try:
-        return _step_seconds(plan, training, is_live, steps)
+        return _step_seconds(plan, training, is_taught, steps)
     except DivergenceError:
         return math.nan
     except (RuntimeError, MemoryError) as error:  # a training then takes batches in parts
@@ -62,7 +64,7 @@ def _timed(plan: Plan, training: Training, is_live: bool, steps: int) -> float:
     return math.nan
 
 
-def _step_seconds(plan: Plan, training: Training, is_live: bool, steps: int) -> float:
+def _step_seconds(plan: Plan, training: Training, is_taught: bool, steps: int) -> float:
     if training.network in RIDGES:
         return math.nan
     samples = plan.samples(training.split.train)
@@ -72,9 +74,10 @@ def _step_seconds(plan: Plan, training: Training, is_live: bool, steps: int) -> 
     few = Samples(values=samples.values[:size], labels=labels, ids=samples.ids[:size])
     times: list[float] = []
     lesson = None
-    if is_live:
-        looking = [plan.teacher_training(teacher, training.split, training.seed) for teacher in plan.teachers]
-        lesson = teaching_of(plan.run, [live(plan.build(one, samples), one.view) for one in looking])
+    if is_taught:
+        speak = live if plan.run.is_live else partial(asked_once, values=few.values, embeddings=True)
+        teachers = [plan.teacher_training(teacher, training.split, training.seed) for teacher in plan.teachers]
+        lesson = teaching_of(plan.run, [speak(plan.build(one, samples), one.view) for one in teachers])
     train(
         plan.build(training, samples),
         training.view,

@@ -51,6 +51,17 @@ def test_trainings_of_a_kind_are_timed_once(people, monkeypatch):
     assert found == [2.0 * QUICK["epochs"]] * 12  # one batch in an epoch
 
 
+def test_a_loss_of_cached_embeddings_is_timed_with_its_teachers(people, monkeypatch):
+    taught = []
+    monkeypatch.setattr(
+        "distill.estimate.train",
+        lambda *_, teaching, on_epoch, **__: taught.append(teaching) or [*map(on_epoch, range(3))],
+    )
+    assert seconds({"loss": "kd+rkd"}, people).keys() == {"teacher", "scratch", "student"}
+    shown = [teacher.embedding.shape for teaching in taught if teaching for teacher in teaching.teachers]
+    assert shown == [(24, 64), (24, 64)]  # one of five people is left out
+
+
 def test_windows_in_the_order_of_their_classes_are_timed_with_mixing_too(people):
     order = np.argsort(people.labels, kind="stable")
     run = {"augment": "mixup", "batch_size": 8}
