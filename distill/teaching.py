@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -213,21 +213,3 @@ def effective_weights(terms: Sequence[Term], lambda_: float | Tensor, epoch: int
         term.loss.name: (lambda_ if term.loss.kind == "logits" else term.weight) * term.loss.warmth(epoch)
         for term in terms
     }
-
-
-def gradient_norms(
-    parts: Mapping[str, Tensor], weights: Mapping[str, float | Tensor], model: nn.Module
-) -> dict[str, float]:
-    """Return the norm of the gradient of each weighed part with regard to the weights of the student.
-
-    The graph is kept, and no gradient is stored: training goes on as if nobody had asked.
-    """
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    norms = {}
-    for name, weight in weights.items():
-        if name not in parts:
-            continue
-        gradients = torch.autograd.grad(weight * parts[name], parameters, retain_graph=True, allow_unused=True)
-        squares = [g.float().square().sum() for g in gradients if g is not None]
-        norms[name] = float(torch.stack(squares).sum().sqrt()) if squares else 0.0
-    return norms

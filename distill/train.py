@@ -17,12 +17,13 @@ from distill.batching import Samples
 from distill.checkpoint import Checkpoints
 from distill.divergence import DivergenceError, broken_gradients
 from distill.feeding import Batch
+from distill.gradients import PartGradients
 from distill.learner import Learner, Trained
 from distill.losses import combine
 from distill.prediction import repeatable
 from distill.schedule import Schedule
 from distill.standing import state_of
-from distill.teaching import Teaching, gradient_norms
+from distill.teaching import Teaching
 from distill.trace import Trace
 from distill.views import View
 
@@ -75,7 +76,7 @@ def train(
     on_epoch : callable, optional
         Receives of every epoch, those before a checkpoint too, its number (from 1), the learning rate, the mean of each
         part of the loss, the training accuracy, with `validation` the accuracy there, and in some epochs the effective
-        weight and the gradient norm of each part.
+        weight and the gradient norm of each part in the first batch.
 
     Returns
     -------
@@ -130,12 +131,15 @@ def _train_step(learner: Learner, positions: np.ndarray, precision: Precision) -
     learner.begin_step()
     batch = learner.feed(positions)
     learner.optimizer.zero_grad(set_to_none=True)
+    gradients = PartGradients(learner.model) if learner.wants_norms else None
     if learner.micro_batches == 1:
-        _learn(learner, batch, precision, share=1.0)
+        _learn(learner, batch, precision, gradients, share=1.0)
     else:
         cuts = np.linspace(0, len(positions), learner.micro_batches + 1).round().astype(int)
         for start, stop in itertools.pairwise(cuts):
-            _learn(learner, batch[start:stop], precision, share=(stop - start) / len(positions))
+            _learn(learner, batch[start:stop], precision, gradients, share=(stop - start) / len(positions))
+    if gradients is not None:
+        learner.norms = gradients.logged()
     broken = broken_gradients([*learner.model.named_parameters(), *learner.adapters.named_parameters()])
     if broken:
         raise learner.exploded(broken, positions)
@@ -144,8 +148,13 @@ def _train_step(learner: Learner, positions: np.ndarray, precision: Precision) -
         learner.mean.update_parameters(learner.model)
 
 
-def _learn(learner: Learner, batch: Batch, precision: Precision, *, share: float) -> None:
-    """Add the gradient of a batch, or of a part of one, and its losses to what the epoch has of them."""
+def _learn(
+    learner: Learner, batch: Batch, precision: Precision, gradients: PartGradients | None, *, share: float
+) -> None:
+    """Add the gradient of a batch, or of a part of one, and its losses to what the epoch has of them.
+
+    Of each part of the loss the gradient is added to `gradients`, where it is to be logged.
+    """
     with repeatable(), torch.autocast(batch.inputs.device.type, torch.bfloat16, enabled=precision == "bf16"):
         student: Trace = learner.model.trace(batch.inputs)  # type: ignore[operator]
     labels, habits = batch.labels, learner.habits(batch.targets)
@@ -166,11 +175,9 @@ def _learn(learner: Learner, batch: Batch, precision: Precision, *, share: float
             )
     if not math.isfinite(parts["loss"].item()):
         raise learner.diverged(batch, student, parts)
-    if learner.wants_norms:
+    if gradients is not None:
         with repeatable():
-            norms = gradient_norms(parts, weights, learner.model)
-        learner.norms = {f"weight {name}": float(weight) for name, weight in weights.items()}
-        learner.norms |= {f"gradient {name}": norm for name, norm in norms.items()}
+            gradients.add(parts, weights, share)
     with repeatable():
         (parts["loss"] if share == 1 else share * parts["loss"]).backward()
     parts["accuracy"] = (student.logits.detach().argmax(1) == labels).float().mean()

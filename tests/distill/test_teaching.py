@@ -9,12 +9,13 @@ import torch
 from distill.augment import AUGMENTATIONS, Augmenter, hash_ids, parse_augment
 from distill.batching import Samples, batches
 from distill.config import Run
+from distill.gradients import PartGradients
 from distill.losses import LOSSES, combine, parse_losses
 from distill.models import build_model
 from distill.prediction import predict
 from distill.schedule import Schedule
 from distill.seeds import initialised
-from distill.teaching import Teaching, cached, gradient_norms, live
+from distill.teaching import Teaching, cached, live
 from distill.train import train
 from distill.views import View
 from distill.weighing import WEIGHINGS
@@ -111,7 +112,9 @@ def test_gradient_norms_are_those_of_the_weighed_parts_and_leave_no_trace(data):
     student = model.trace(data.values)
     teacher = network(seed=1).trace(data.values)
     parts = combine(parse_losses("kd+at(beta=3)"), student, [teacher], data.labels, torch.ones(1), lambda_=0.6)
-    norms = gradient_norms(parts, {"cross_entropy": 0.4, "kd": 0.6, "at": 3.0, "teacher_0": 1.0}, model)
+    gradients = PartGradients(model)
+    gradients.add(parts, {"cross_entropy": 0.4, "kd": 0.6, "at": 3.0, "teacher_0": 1.0})
+    norms = gradients.norms()
     assert set(norms) == {"cross_entropy", "kd", "at"}
     assert all(p.grad is None for p in model.parameters())
     for name, weight in (("cross_entropy", 0.4), ("kd", 0.6), ("at", 3.0)):
@@ -123,11 +126,28 @@ def test_gradient_norms_are_those_of_the_weighed_parts_and_leave_no_trace(data):
 
 def test_logging_of_gradients_changes_no_weight(data, monkeypatch):
     logged, rows = trained(data, teaching=teaching("signal"))
-    monkeypatch.setattr("distill.train.gradient_norms", lambda *_: {})
+    monkeypatch.setattr("distill.learner.Learner.wants_norms", False)
     silent, other = trained(data, teaching=teaching("signal"))
     assert same(logged, silent)
     assert "gradient kd" in rows[0]
     assert "gradient kd" not in other[0]
+
+
+def test_logged_gradients_are_of_the_whole_batch_where_it_goes_in_parts(data):
+    """Without batch normalisation and losses that compare windows, parts of unequal size tell what the whole batch tells."""
+    wide, rows = replace(data, values=data.values.double()), []
+    teachers = [live(network(seed=seed).double(), SIGNAL) for seed in (1, 2)]
+    lesson = replace(teaching("signal", "gasf", losses="kd+at(beta=3)", weighing="ebkd"), teachers=teachers)
+    for parts in (1, 3):
+        model = initialised(lambda: build_model("wrn10-1-gn", dims=1, in_channels=2, classes=3), 0, "student").double()
+        schedule = replace(TWO_STEPS, batch_size=16)
+        train(model, SIGNAL, wide, schedule, seed=0, teaching=lesson, micro_batches=parts, on_epoch=rows.append)
+    logged = [{name: row[name] for name in row if name.startswith(("gradient", "weight"))} for row in rows]
+    assert logged[1] == pytest.approx(logged[0], rel=1e-6)
+    assert logged[0].keys() == {
+        *("weight cross_entropy", "weight kd", "weight at", "weight teacher_0", "weight teacher_1"),
+        *("gradient cross_entropy", "gradient kd", "gradient at"),
+    }
 
 
 def test_lambda_and_temperature_move_in_a_straight_line(data):
