@@ -69,6 +69,11 @@ def cached_embeddings(
 
     A file of logits alone stays as it is, so that a student which went half its way with it goes on with the same.
 
+    Parameters
+    ----------
+    path, model, weights_sha256, view, values, ids, say
+        As `cached_logits` takes them; the model shows an embedding.
+
     Returns
     -------
     Trace of float32, on the CPU, in the order of `ids`
