@@ -151,7 +151,7 @@ def models(channels: int = 3, classes: int = 6, samples: int = 128, image_size: 
 def _tell(plan: Plan, progress: Progress) -> None:
     import numpy as np
 
-    from distill.splits import absent_classes
+    from distill.certificate import absent_classes
 
     sizes = [(len(split.train), len(split.evaluation)) for split in plan.splits]
     train, held = (f"{min(n):,}" if len(set(n)) == 1 else f"{min(n):,} to {max(n):,}" for n in zip(*sizes, strict=True))

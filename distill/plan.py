@@ -19,12 +19,13 @@ from torch import nn
 from distill.assembly import augmenter_of, network_of, schedule_of, teaching_of
 from distill.augment import Augmenter
 from distill.batching import Samples
+from distill.certificate import certificate, ids_hash
 from distill.config import Run
 from distill.device import choose_device, choose_precision
 from distill.environment import environment_of
 from distill.selection import with_values
 from distill.sources import check_source, read_source
-from distill.splits import Split, certificate, cross_validation, ids_hash, split_windows, with_stopping
+from distill.splits import Split, cross_validation, split_windows, with_stopping
 from distill.teacher_names import RIDGES, Teacher
 from distill.teaching import live
 from distill.views import SIGNAL, View

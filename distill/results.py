@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from distill.calibration import calibration_error, reliability
+from distill.certificate import absent_classes
 from distill.divergence import DivergenceError
 from distill.evaluate import metrics
 from distill.finished import bytes_of, logits_of
@@ -19,7 +20,6 @@ from distill.layout import LOGITS, PREDICTIONS
 from distill.models.listing import size_of
 from distill.plan import Plan, Training
 from distill.sealed import pack
-from distill.splits import absent_classes
 from tsimage import atomic
 
 ORDER = {"teacher": 0, "scratch": 1, "control": 2, "student": 3}

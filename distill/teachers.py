@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from distill.certificate import ids_hash
 from distill.prediction import embed, predict
 from distill.sealed import pack, unpack
-from distill.splits import ids_hash
 from distill.trace import Trace
 from distill.views import View
 from tsimage import atomic

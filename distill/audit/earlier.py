@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from distill.certificate import certificate
 from distill.config import Run
 from distill.options import run_from
-from distill.splits import certificate, cross_validation, split_windows, with_stopping
+from distill.splits import cross_validation, split_windows, with_stopping
 from tsimage import atomic
 from tsimage.errors import UserError
 from tsimage.windows import Windows

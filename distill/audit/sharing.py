@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distill.splits import Split, absent_classes
+from distill.certificate import absent_classes
+from distill.splits import Split
 from tsimage.windows import Windows
 
 FEW = 0.2

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from distill.audit.canaries import splits_in_use
 from distill.audit.sharing import contents_of, overlapped, sharing
-from distill.splits import certificate
+from distill.certificate import certificate
 from tests.distill.studies import by_window, study
 from tsimage.errors import UserError
 

@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from distill.certificate import certificate, ids_hash
 from distill.config import Run
-from distill.splits import Split, certificate, cross_validation, ids_hash, split_windows
+from distill.splits import Split, cross_validation, split_windows
 from tsimage.errors import UserError
 from tsimage.windows import Windows
 
