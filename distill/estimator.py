@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
-from functools import partial
+import sys
+from collections.abc import Sequence
 from numbers import Integral
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from distill.assembly import augmenter_of, network_of, schedule_of, teaching_of
-from distill.batching import Samples
-from distill.config import Device, Optimizer, Run
-from distill.device import choose_device, choose_precision, out_of_memory
+from distill.config import Device, Optimizer, Precision
+from distill.in_memory import distil
+from distill.parameters import plan_of
 from distill.prediction import predict
-from distill.teacher_names import RIDGES
-from distill.teaching import Speaker, asked_once, live
-from distill.train import train
-from distill.views import SIGNAL, View
+from distill.progress import Plain, Progress
+from distill.rates import Course
+from distill.views import View
 from tsimage.errors import UserError
 from tsimage.estimators import read_windows
-from tsimage.fields import parse_stack
 from tsimage.policies import check_finite
 
 
@@ -41,26 +38,29 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
     so on, as `windows.reshape(len(windows), -1)` lays them out. Arrays (n, channel, T) are taken as they are. Values are
     rounded to float32.
 
+    Parameters that are options of `distill.Run` have their names, meaning, refusals and, but for `scaling`, defaults.
+
     Parameters
     ----------
     teacher : str or sequence of str
         NETWORK for its GASF teacher and its signal teacher, NETWORK:VIEW or NETWORK:VIEW=WEIGHT; see
-        `distill.Run.teacher`. Teachers are always trained here, so that NETWORK@DIR is refused.
+        `distill.Run.teacher`. Teachers are always trained here, so that NETWORK@DIR is refused; `minirocket:signal` and
+        `hydra:signal` need `groups` in `fit`.
     student : str
         Network of the student.
-    lambda_ : float
-        Weight of distillation, 0 (labels only) to 1 (teachers only).
-    temperature : float, optional
-        T > 0; by default the published one of the loss, 4 for kd.
+    lambda_, lambda_to : float
+        Weight of distillation, 0 (labels only) to 1 (teachers only), and that of the last step where it moves.
+    temperature, temperature_to : float, optional
+        T > 0; by default the published one of the loss, 4 for kd; and that of the last step where it moves.
+    loss, weighing : str
+        What the student takes from its teachers, and how these are weighed.
     alpha : float, optional
         Weight of the image teacher, 1 - alpha that of the signal teacher, where there is one of each; 0.3 by default.
-    loss, weighing : str
-        What the student takes from its teachers, and how these are weighed; see `distill.Run`.
     image_size : int
         Side of the images in pixels. Windows of fewer samples T get images of side T.
     scaling : str
-        Of Gramian fields: `window` by each window's own minimum and maximum; `fixed`, or with half-widths `fixed:g=4`, by
-        a fixed physical range, which needs `units`.
+        Of Gramian fields: `window` by each window's own minimum and maximum; `fixed` (the default of a run), or with
+        half-widths `fixed:g=4`, by a fixed physical range, which needs `units`.
     units : sequence of str, optional
         Unit of each channel.
     channels : sequence of str, optional
@@ -68,23 +68,41 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
     n_channels : int, optional
         Channels in a row of X; by default 1, or as many as a three-dimensional X has.
     epochs : int
-        Epochs of every training; the last one counts.
+        Epochs of every training; the last one counts, unless `patience` keeps another.
     batch_size : int
         Largest batch, 2 or more.
     learning_rate : float
-        Rate of the first step; it falls along a half cosine to 0.0001.
+        The highest rate.
+    weight_decay : float
     optimizer : {"sgd", "adamw"}
-    augment : str
-        Changes of training windows, as `jitter+mixup`; see `distill.Run.augment`.
+    course : {"auto", "cosine", "one-cycle", "steps", "constant"}
+        How the learning rate goes; `auto` is cosine.
+    warmup_epochs : int
+        Epochs in which the rate rises to where its course begins.
+    label_smoothing : float
+        Share of a label's probability that all classes have in common; a smoothed teacher distils worse.
     balanced : bool
         Weigh classes in the cross entropy so that each counts alike.
+    ema : float
+        Keep running means of the weights, to which the mean so far counts this much in every step; 0 does not.
+    augment : str
+        Changes of training windows, as `jitter+mixup`.
+    teaching : {"auto", "cached", "live"}
+        Whether teachers are asked once about the windows as they are, or look at every batch.
+    patience : int
+        Stop every training after so many epochs without a better accuracy on validation subjects, who are taken out of what
+        is trained on, and keep the best epoch; needs `groups` in `fit`. 0 trains to the end on everybody.
     random_state : int, RandomState or None
         An int is the seed of `distill.run`; a RandomState, or NumPy's own for None, is asked for one number. First weights,
         batches and augmentation follow from the seed and the row of each window: the same seed and the same rows in
         the same order give the same student to the bit, on one machine; another order of the rows gives another student.
     device : {"auto", "cuda", "mps", "cpu"}
-        Where `fit` trains, in bf16 where the hardware computes in it. The trained networks lie on the CPU, where the
-        student predicts, so that a pickle can be opened anywhere.
+        Where `fit` trains. The trained networks lie on the CPU, where the student predicts, so that a pickle can be opened
+        anywhere.
+    precision : {"auto", "bf16", "fp32"}
+        Of training; auto takes bf16 where the hardware computes in it.
+    verbose : bool or int
+        Tell on standard output how training goes: a line for each network, and one each ten seconds.
 
     Attributes
     ----------
@@ -92,10 +110,15 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         Labels in order.
     student_ : Module
         Takes raw windows (n, channel, T) of float32 and returns logits (n, class).
-    teachers_ : dict of Module
+    teachers_ : dict of Module or RidgeTeacher
         By NETWORK:VIEW; those of a signal take raw windows, those of images what `tsimage.Imager` paints.
     history_ : list of dict
-        An epoch of the student each: its learning rate, the parts of its loss, its accuracy in training.
+        An epoch of the student each: its learning rate, the parts of its loss, its accuracy in training and, with
+        `patience`, on validation subjects.
+    kept_epoch_ : int
+        The epoch, from 1, whose weights the student has.
+    validation_groups_ : ndarray of str
+        The validation subjects of `patience`, whom nothing was trained on; none without it.
     n_channels_ : int
         Channels in a window.
     n_features_in_ : int
@@ -106,8 +129,8 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
     Raises
     ------
     UserError
-        For a parameter that is not allowed, rows that do not hold whole channels, values that are not finite, or labels of
-        a single class.
+        For a parameter that is not allowed, rows that do not hold whole channels, values that are not finite, labels of
+        a single class, or `groups` that are needed and not given.
 
     See Also
     --------
@@ -116,7 +139,12 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
     Notes
     -----
     A cross-validation that does not know of subjects, as GridSearchCV does one by default, is too optimistic for people
-    the student has never seen: give it `groups` and `sklearn.model_selection.GroupKFold`.
+    the student has never seen: give it `groups` and `sklearn.model_selection.GroupKFold`. With scikit-learn's metadata routing
+    (`sklearn.set_config(enable_metadata_routing=True)`) the same groups reach `fit` too, which asks for them by itself.
+
+    There is no `sample_weight`: batches are normalised over their windows, and some losses compare the windows of a batch,
+    so that a window with the weight 2 would not be what the same window given twice is. `balanced` weighs classes. What a
+    run calls a warm start, scikit-learn means by no such name, and it is left out.
 
     Examples
     --------
@@ -129,16 +157,20 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
     True
     """
 
+    __metadata_request__fit = {"groups": True}  # noqa: RUF012  read by scikit-learn, which sets it so itself
+
     def __init__(
         self,
-        teacher: str | Sequence[str] = "wrn16-1",
+        teacher: str | Sequence[str] = "wrn28-3",
         *,
         student: str = "wrn16-1",
         lambda_: float = 0.7,
+        lambda_to: float | None = None,
         temperature: float | None = None,
-        alpha: float | None = None,
+        temperature_to: float | None = None,
         loss: str = "kd",
         weighing: str = "fixed",
+        alpha: float | None = None,
         image_size: int = 32,
         scaling: str = "window",
         units: Sequence[str] | None = None,
@@ -147,19 +179,30 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         epochs: int = 100,
         batch_size: int = 64,
         learning_rate: float = 0.05,
+        weight_decay: float = 1e-4,
         optimizer: Optimizer = "sgd",
-        augment: str = "",
+        course: Course = "auto",
+        warmup_epochs: int = 0,
+        label_smoothing: float = 0.0,
         balanced: bool = False,
+        ema: float = 0.0,
+        augment: str = "",
+        teaching: Literal["auto", "cached", "live"] = "auto",
+        patience: int = 0,
         random_state: int | np.random.RandomState | None = 0,
         device: Device = "auto",
+        precision: Precision = "auto",
+        verbose: bool | int = False,
     ) -> None:
         self.teacher = teacher
         self.student = student
         self.lambda_ = lambda_
+        self.lambda_to = lambda_to
         self.temperature = temperature
-        self.alpha = alpha
+        self.temperature_to = temperature_to
         self.loss = loss
         self.weighing = weighing
+        self.alpha = alpha
         self.image_size = image_size
         self.scaling = scaling
         self.units = units
@@ -168,13 +211,22 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
         self.optimizer = optimizer
-        self.augment = augment
+        self.course = course
+        self.warmup_epochs = warmup_epochs
+        self.label_smoothing = label_smoothing
         self.balanced = balanced
+        self.ema = ema
+        self.augment = augment
+        self.teaching = teaching
+        self.patience = patience
         self.random_state = random_state
         self.device = device
+        self.precision = precision
+        self.verbose = verbose
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
         """Train the teachers, and distil them into the student.
 
         Parameters
@@ -183,55 +235,25 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
             Two windows or more.
         y : array-like, shape (n,)
             Label of each window, of two classes or more.
+        groups : array-like, shape (n,), optional
+            The subject of each window, for `patience` and for teachers of random convolutions, which are cross-fitted by
+            subject. Nothing else looks at it.
         """
         values, y = self._windows(X, y, reset=True, min_samples=2)
         check_classification_targets(y)
         classes, labels = np.unique(y, return_inverse=True)
         if len(classes) < 2:
             raise UserError(f"y holds only the class {classes[0]!s}: give windows of two classes or more")
-        _, channels, length = values.shape
-        run = self._run(length)
-        units = self._of_channels("units", channels) or ("",) * channels
-        names = self._of_channels("channels", channels) or tuple(f"ch{k}" for k in range(channels))
-        teachers = run.teachers()
-        views = {teacher.view: _view(run, teacher.view, values, units) for teacher in teachers}
-        signal = View(imager=None, units=units)
-        device = choose_device(run.device)
-        samples = Samples(
-            values=torch.from_numpy(values).to(device),
-            labels=torch.from_numpy(labels.astype(np.int64)).to(device),
-            ids=np.arange(len(values)).astype(str),
-        )
-        seed, schedule, precision = run.seeds[0], schedule_of(run), choose_precision(run.precision, device)
-        augmenter = augmenter_of(run, samples, names, units, seed)
-        made: dict[str, torch.nn.Module] = {}
-        speakers: list[Speaker] = []
-        history: list[dict[str, float]] = []
-        with out_of_memory():
-            for teacher in teachers:
-                view = views[teacher.view]
-                model = network_of(teacher.network, view, samples, classes=len(classes), seed=seed, is_teacher=True)
-                train(model, view, samples, schedule, seed=seed, augmenter=augmenter, precision=precision)
-                made[teacher.name] = model.requires_grad_(False).eval()
-                ask = partial(asked_once, values=samples.values, embeddings=run.compares_embeddings)
-                speakers.append((live if run.is_live else ask)(model, view))
-            student = network_of(run.student, signal, samples, classes=len(classes), seed=seed, is_teacher=False)
-            train(
-                student,
-                signal,
-                samples,
-                schedule,
-                seed=seed,
-                teaching=teaching_of(run, speakers),
-                augmenter=augmenter,
-                precision=precision,
-                on_epoch=history.append,
-            )
+        plan = plan_of(self.get_params(deep=False), values, labels, classes, groups)
+        made = distil(plan, self._progress())
+        stopping = plan.splits[0].stopping
         self.classes_ = classes
-        self.n_channels_ = channels
-        self.student_ = student.requires_grad_(False).eval().cpu()
-        self.teachers_ = {name: model.cpu() for name, model in made.items()}
-        self.history_ = history
+        self.n_channels_ = values.shape[1]
+        self.student_ = made.student
+        self.teachers_ = made.teachers
+        self.history_ = made.history
+        self.kept_epoch_ = made.kept_epoch
+        self.validation_groups_ = np.unique(plan.windows.subjects[[] if stopping is None else stopping])
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -263,6 +285,13 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         return tags
 
+    def _progress(self) -> Progress:
+        if not isinstance(self.verbose, bool | np.bool_ | Integral):
+            raise UserError(
+                f"verbose {self.verbose!r} is not allowed: give True or False, or a number, of which 0 is False"
+            )
+        return Plain(sys.stdout) if self.verbose else Progress()
+
     def _logits(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
         values, _ = self._windows(X, reset=False)
@@ -278,83 +307,3 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
             values = np.array(windows, dtype=np.float32)
         check_finite(values, [str(channel) for channel in range(values.shape[1])])
         return values, y
-
-    def _run(self, length: int) -> Run:
-        """Return the run that these parameters mean for windows of `length` samples, checked."""
-        teacher: Any = self.teacher  # of any type still: a run tells what is allowed
-        options: dict[str, Any] = {"image_size": self.image_size, "scaling": self.scaling}
-        views = [named.view for named in Run(teacher=teacher).teachers()]
-        layers = [layer for view in views if view != SIGNAL for layer in parse_stack(view)]
-        if layers and isinstance(self.image_size, Integral):
-            options["image_size"] = min(int(self.image_size), length)
-        # A run refuses a scaling that has no effect; here `window` is no more than the default.
-        if self.scaling == "window" and not any(layer.field.scaled for layer in layers):
-            del options["scaling"]
-        run = Run(
-            teacher=teacher,
-            student=self.student,
-            lambda_=self.lambda_,
-            temperature=self.temperature,
-            alpha=self.alpha,
-            loss=self.loss,
-            weighing=self.weighing,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            optimizer=self.optimizer,
-            augment=self.augment,
-            balanced=self.balanced,
-            seeds=(_seed(self.random_state),),
-            device=self.device,
-            **options,
-        )
-        for named in run.teachers():
-            if named.network in RIDGES:
-                raise UserError(
-                    f"teacher {named.name} is cross-fitted by subject, and fit is not told of subjects: name another network, "
-                    "as wrn16-1, or use distill.run"
-                )
-            if named.source:
-                raise UserError(
-                    f"teacher {named.name}@{named.source} comes from an earlier run, but DistilledClassifier trains all its "
-                    f"teachers: give {named.name}, or use distill.run"
-                )
-        return run
-
-    def _of_channels(self, what: str, channels: int) -> tuple[str, ...] | None:
-        given = getattr(self, what)
-        if given is None:
-            return None
-        if (
-            isinstance(given, str)
-            or not isinstance(given, Iterable)
-            or not all(isinstance(name, str) for name in given)
-        ):
-            raise UserError(
-                f"{what} {given!r} are not allowed: give a list of texts, one for each of {channels} channels"
-            )
-        names = tuple(map(str, given))
-        if len(names) != channels:
-            raise UserError(f"{len(names)} {what} for {channels} channels: give one for each channel")
-        return names
-
-
-def _seed(random_state: Any) -> int:
-    """Return an int as it is, and the next number of anything else that scikit-learn takes for a random state."""
-    try:
-        numbers = check_random_state(random_state)
-    except ValueError as error:
-        raise UserError(
-            f"random_state {random_state!r} is not allowed: give a whole number from 0 to 2**32 - 1, a numpy.random.RandomState "
-            "or None"
-        ) from error
-    return int(random_state) if isinstance(random_state, Integral) else int(numbers.randint(2**31 - 1))
-
-
-def _view(run: Run, name: str, values: np.ndarray, units: tuple[str, ...]) -> View:
-    """Return a view of the training windows; what images learn, they learn from these."""
-    imager = run.imager(name)
-    if imager is not None:
-        imager.check(values.shape[2], units)
-        imager = imager.fit(values) if imager.needs_fit else imager
-    return View(imager=imager, units=units)

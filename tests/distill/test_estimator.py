@@ -1,4 +1,5 @@
 import copy
+import json
 import pickle
 
 import numpy as np
@@ -36,6 +37,10 @@ def same(a, b):
     return list(a) == list(b) and all(torch.equal(a[k], b[k]) for k in a)
 
 
+def map_of_tensors(ridge):
+    return {name: torch.from_numpy(array) for name, array in ridge.state()[0].items()}
+
+
 # Every check passes, so none is named as one that cannot. Some want 83 % of the training windows, which have two samples
 # there: scaled by themselves these leave an image teacher nothing to see, so that it has little weight here.
 @parametrize_with_checks(
@@ -50,7 +55,7 @@ def test_the_contract_of_scikit_learn(estimator, check, monkeypatch):
     "options",
     [
         {"teacher": ("wrn10-1",)},
-        {"teacher": ("wrn10-1:gasf",), "loss": "kd+rkd+dcd(dim=8)"},
+        {"teacher": ("wrn10-1:gasf",), "loss": "kd+rkd+dcd(dim=8)", "scaling": "fixed"},
         {
             "teacher": ("wrn10-1:gasf+mtf(bins=3,fit=train)=0.6", "ds10-1:signal=0.4"),
             "loss": "kd+sp(beta=10)",
@@ -61,24 +66,45 @@ def test_the_contract_of_scikit_learn(estimator, check, monkeypatch):
             "lambda_": 0.4,
             "temperature": 2.0,
         },
+        {
+            "teacher": ("wrn10-1:mtf=0.6", "minirocket:signal=0.4"),
+            "epochs": 4,
+            "patience": 1,
+            "lambda_to": 0.2,
+            "temperature_to": 2.0,
+            "weighing": "fixed",
+            "course": "constant",
+            "warmup_epochs": 1,
+            "weight_decay": 0.01,
+            "label_smoothing": 0.1,
+            "ema": 0.5,
+        },
     ],
-    ids=["asked once", "asked once for embeddings", "live"],
+    ids=["asked once", "asked once for embeddings", "live", "stopped early"],
 )
 def test_the_student_is_that_of_a_run_to_the_bit(make_windows, tmp_path, options):
     train = np.arange(30) < 18
+    subjects = np.where(train, [f"s{i // 3}" for i in range(30)], "bob")
     windows = make_windows(
         30,
         ids=np.array([str(i) if i < 18 else f"test {i}" for i in range(30)]),
         split=np.where(train, "train", "test"),
-        subjects=np.where(train, "ann", "bob"),
+        subjects=subjects,
     )
-    options = {"image_size": 8, "scaling": "window", "epochs": 2, "batch_size": 8, "device": "cpu"} | options
+    options = {"image_size": 8, "epochs": 2, "batch_size": 8, "device": "cpu"} | options
+    if options["teacher"] == ("wrn10-1",):
+        options["scaling"] = "window"
     run = distill.Run(**options, student="wrn10-1", seeds=(5,))
     distill.run(run, windows=windows, folder=tmp_path)
     model = DistilledClassifier(
         **options, student="wrn10-1", units=windows.units, channels=windows.channels, random_state=5
     )
-    model.fit(windows.values[train], np.array(windows.class_names)[windows.labels[train]])
+    model.fit(windows.values[train], np.array(windows.class_names)[windows.labels[train]], groups=subjects[train])
+    record = json.loads((tmp_path / "seed-5" / "student-wrn10-1" / "training.json").read_text())
+    assert model.kept_epoch_ == record["kept_epoch"]
+    assert model.history_[-1] == record["last_epoch"]
+    parts = json.loads((tmp_path / "run.json").read_text())["split"]["parts"]
+    assert model.validation_groups_.tolist() == parts.get("stopping", {"subjects": []})["subjects"]
     expected = load_file(tmp_path / "seed-5" / "student-wrn10-1" / "weights.safetensors")
     state = model.student_.state_dict()
     assert set(state) == set(expected)
@@ -88,7 +114,9 @@ def test_the_student_is_that_of_a_run_to_the_bit(make_windows, tmp_path, options
     assert list(model.teachers_) == [teacher.name for teacher in run.teachers()]
     for name, teacher in model.teachers_.items():
         made = load_file(tmp_path / "seed-5" / f"teacher-{name.replace(':', '-')}" / "weights.safetensors")
-        assert all(torch.equal(tensor, made[k]) for k, tensor in teacher.state_dict().items())
+        state = teacher.state_dict() if isinstance(teacher, torch.nn.Module) else map_of_tensors(teacher)
+        assert set(state) == set(made)
+        assert all(torch.equal(tensor, made[k]) for k, tensor in state.items())
 
 
 def test_rows_hold_one_channel_after_the_other(x, y):
@@ -289,8 +317,7 @@ def test_windows_that_do_not_fit_are_refused(x, y, says):
         ({"scaling": "fixed"}, "no fixed range for the unit"),
         (
             {"teacher": ("minirocket:signal", "wrn10-1:gasf")},
-            "^teacher minirocket:signal is cross-fitted by subject, and fit is not told of subjects: name another network, as "
-            "wrn16-1, or use distill.run$",
+            "^teacher minirocket:signal is cross-fitted by subject, and fit was not told whose each window is: give fit groups",
         ),
         ({"units": "mg"}, "^units 'mg' are not allowed: give a list of texts, one for each of 2 channels$"),
         ({"channels": 2}, "^channels 2 are not allowed: give a list of texts, one for each of 2 channels$"),
@@ -300,6 +327,21 @@ def test_windows_that_do_not_fit_are_refused(x, y, says):
         ),
         ({"units": ("g",)}, "^1 units for 2 channels: give one for each channel$"),
         ({"n_channels": 0}, "^n_channels=0 is not allowed"),
+        ({"lambda_to": 2}, "^lambda-to 2.0 is not allowed"),
+        ({"temperature_to": 0}, "^temperature-to 0.0 is not allowed"),
+        ({"weight_decay": -1}, "^weight-decay -1.0 is not allowed"),
+        ({"course": "stairs"}, "^unknown course 'stairs'"),
+        ({"warmup_epochs": 1}, "^warmup-epochs 1 are not allowed: from 0 to less than the 1 epochs$"),
+        ({"label_smoothing": 1}, "^label-smoothing 1.0 is not allowed: from 0 to less than 1$"),
+        ({"ema": 1}, "^ema 1.0 is not allowed: from 0 to less than 1$"),
+        ({"patience": -1}, "^patience -1 is not allowed: give a number of epochs, or 0 for none$"),
+        (
+            {"teaching": "cached", "augment": "jitter"},
+            "^teaching cached is not possible, as augmentation jitter changes",
+        ),
+        ({"precision": "fp16"}, "^unknown precision 'fp16'"),
+        ({"channels": ("a", "a")}, "^X: channel names a, a repeat: make them unique$"),
+        ({"verbose": "no"}, "^verbose 'no' is not allowed: give True or False, or a number, of which 0 is False$"),
     ],
 )
 def test_parameters_are_checked_by_fit(x, y, options, words):
