@@ -9,10 +9,11 @@ from numbers import Integral
 from typing import Any, Literal, Self
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import Tags
+from sklearn.utils import Tags, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
@@ -117,8 +118,8 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         `patience`, on validation subjects.
     kept_epoch_ : int
         The epoch, from 1, whose weights the student has.
-    validation_groups_ : ndarray of str
-        The validation subjects of `patience`, whom nothing was trained on; none without it.
+    validation_groups_ : ndarray
+        Those of `groups` that were validation subjects, whom nothing was trained on; empty without `patience`.
     n_channels_ : int
         Channels in a window.
     n_features_in_ : int
@@ -157,7 +158,7 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
     True
     """
 
-    __metadata_request__fit = {"groups": True}  # noqa: RUF012  read by scikit-learn, which sets it so itself
+    __metadata_request__fit = {"groups": True}  # noqa: RUF012  scikit-learn reads it, where it routes metadata
 
     def __init__(
         self,
@@ -253,7 +254,7 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         self.teachers_ = made.teachers
         self.history_ = made.history
         self.kept_epoch_ = made.kept_epoch
-        self.validation_groups_ = np.unique(plan.windows.subjects[[] if stopping is None else stopping])
+        self.validation_groups_ = np.array([]) if stopping is None else pd.unique(column_or_1d(groups)[stopping])
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:

@@ -56,7 +56,11 @@ def plan_of(
     n, channels, length = values.shape
     run = run_of(parameters, length)
     subjects = None if groups is None else subjects_of(groups, values)
-    _check_subjects(run, subjects)
+    ridges = [named.name for named in run.teachers() if named.network in RIDGES]
+    needs = [f"patience {run.patience} stops on validation subjects"] if run.patience else []
+    needs += [f"teacher {name} is cross-fitted by subject" for name in ridges]
+    if needs:
+        _check_two(needs[0], subjects)
     windows = Windows(
         values=values,
         channels=_of_channels("channels", parameters["channels"], channels) or tuple(f"ch{k}" for k in range(channels)),
@@ -73,7 +77,15 @@ def plan_of(
     )
     everything = np.arange(n)
     split = Split(train=everything, evaluation=everything[:0], part="test", basis="all windows are trained on")
-    return Plan(run, windows, splits=(_with_stopping(run, windows, split) if run.patience else split,))
+    if run.patience:
+        split = _with_stopping(run, windows, split)
+        left = np.unique(windows.subjects[split.train])
+        if ridges and len(left) < 2:
+            raise UserError(
+                f"teacher {ridges[0]} is cross-fitted by subject, and patience leaves only '{left[0]}' to train on: give windows "
+                "of more subjects, or leave out one of both"
+            )
+    return Plan(run, windows, splits=(split,))
 
 
 def run_of(parameters: Mapping[str, Any], length: int) -> Run:
@@ -138,15 +150,12 @@ def subjects_of(groups: Any, values: np.ndarray) -> np.ndarray:
     return subjects
 
 
-def _check_subjects(run: Run, subjects: np.ndarray | None) -> None:
-    """Refuse what needs subjects, if two are not known."""
-    ridges = [named.name for named in run.teachers() if named.network in RIDGES]
-    needs = [f"patience {run.patience} stops on validation subjects"] if run.patience else []
-    needs += [f"teacher {name} is cross-fitted by subject" for name in ridges]
-    if needs and subjects is None:
-        raise UserError(f"{needs[0]}, and fit was not told whose each window is: {_GIVE_GROUPS}")
-    if needs and subjects is not None and len(np.unique(subjects)) < 2:
-        raise UserError(f"{needs[0]}, and groups name only '{subjects[0]}': give windows of two subjects or more")
+def _check_two(need: str, subjects: np.ndarray | None) -> None:
+    """Refuse what needs two subjects, if they are not known."""
+    if subjects is None:
+        raise UserError(f"{need}, and fit was not told whose each window is: {_GIVE_GROUPS}")
+    if len(np.unique(subjects)) < 2:
+        raise UserError(f"{need}, and groups name only '{subjects[0]}': give windows of two subjects or more")
 
 
 def _with_stopping(run: Run, windows: Windows, split: Split) -> Split:

@@ -5,6 +5,7 @@ import inspect
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 from sklearn.base import clone
@@ -118,11 +119,14 @@ def test_without_patience_everybody_is_trained_on_and_groups_change_nothing(mode
     assert "validation_accuracy" not in told.history_[0]
 
 
-def test_groups_may_be_numbers(model, x, y, groups):
-    model.set_params(patience=1).fit(x, y, groups=(np.arange(18) // 3).tolist())
-    named = clone(model).fit(x, y, groups=groups)
-    assert sorted(set(groups))[int(model.validation_groups_[0])] == named.validation_groups_[0]
-    np.testing.assert_array_equal(model.predict_proba(x), named.predict_proba(x))
+def test_groups_may_be_numbers_or_a_column(model, x, y, groups):
+    named = model.set_params(patience=1).fit(x, y, groups=groups)
+    numbers = np.arange(18) // 3
+    for given in (numbers, numbers.tolist(), pd.Series(numbers, index=range(7, 25), dtype="category")):
+        told = clone(model).fit(x, y, groups=given)
+        held = np.isin(numbers, told.validation_groups_)  # they are named as they were given
+        assert set(groups[held]) == set(named.validation_groups_)
+        np.testing.assert_array_equal(told.predict_proba(x), named.predict_proba(x))
 
 
 NOT_TOLD = (
@@ -143,7 +147,7 @@ def test_subjects_that_are_needed_and_missing_are_asked_for(model, x, y, groups,
     with says(
         "groups name no subject for 3 of 18 windows, first for window 6: name one for each window, or leave these windows out"
     ):
-        model.fit(x, y, groups=np.where(groups == "cem", None, groups))
+        model.fit(x, y, groups=pd.Series(groups, dtype="string").where(groups != "cem"))
     with says(
         "groups name no subject for 1 of 18 windows, first for window 0: name one for each window, or leave these windows out"
     ):
@@ -160,6 +164,12 @@ def test_subjects_that_are_needed_and_missing_are_asked_for(model, x, y, groups,
         "teacher hydra:signal is cross-fitted by subject, and groups name only '4': give windows of two subjects or more"
     ):
         model.fit(x, y, groups=[4] * 18)
+    model.set_params(patience=1)
+    with says(
+        "teacher hydra:signal is cross-fitted by subject, and patience leaves only '0' to train on: give windows of more "
+        "subjects, or leave out one of both"
+    ):
+        model.fit(x, y, groups=np.arange(18) // 9)
 
 
 def test_random_convolutions_teach_where_subjects_are_known(model, x, y, groups):
@@ -202,7 +212,7 @@ def test_losses_that_cannot_be_compared_are_refused_before_anything_is_trained(m
 
     monkeypatch.setattr(distill.in_memory, "train", train)
     model.set_params(teacher="wrn10-1:spectrogram", loss="kd+at", image_size=8)
-    with pytest.raises(UserError, match="^loss .at. compares a signal with an image over time"):
+    with pytest.raises(UserError, match=r"^loss .at. compares a signal with an image over time"):
         model.fit(x, y)
     with pytest.raises(AssertionError, match="trained"):
         model.set_params(teacher="wrn10-1:gasf").fit(x, y)
