@@ -144,8 +144,8 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
     (`sklearn.set_config(enable_metadata_routing=True)`) the same groups reach `fit` too, which asks for them by itself.
 
     There is no `sample_weight`: batches are normalised over their windows, and some losses compare the windows of a batch,
-    so that a window with the weight 2 would not be what the same window given twice is. `balanced` weighs classes. What a
-    run calls a warm start, scikit-learn means by no such name, and it is left out.
+    so that a window with the weight 2 would not be what the same window given twice is. `balanced` weighs classes. Nor is
+    there a `warm_start`, by which scikit-learn means something else than a run does.
 
     Examples
     --------
