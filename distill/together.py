@@ -11,29 +11,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from distill import interrupts
 from distill.augment import Augmenter
 from distill.batching import Samples
 from distill.checkpoint import Checkpoints
-from distill.divergence import DivergenceError, broken_gradients
-from distill.feeding import Batch, stacked
-from distill.learner import Learner, Trained, averaged
-from distill.lessons import Lesson, Parts, lessons_of
-from distill.prediction import repeatable
+from distill.divergence import DivergenceError
+from distill.learner import Learner, Trained
 from distill.schedule import Schedule
-from distill.stacking import Stack, StackedOptimizer
+from distill.stacked_learners import StackedLearners
 from distill.standing import state_of
 from distill.teaching import Teaching
-from distill.trace import Trace
 from distill.views import View
 from tsimage.errors import UserError
-
-Found = list[tuple[Lesson, Parts, dict[str, float | Tensor]]]
-"""Of every lesson of a step the parts of the losses and their weights."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -127,192 +118,77 @@ class _Together:
         precision: Literal["bf16", "fp32"],
     ) -> None:
         self.all, self.precision = learners, precision
-        self.tells = dict(zip(map(id, learners), tells, strict=True))
-        self.ends: dict[int, Trained | DivergenceError] = {}
-        self._stack(learners)
-
-    def _stack(self, learners: list[Learner]) -> None:
-        """Begin, or go on, with these."""
-        self.learners = learners
-        if not learners:
-            return
-        self.stack = Stack([learner.model for learner in learners])
-        self.optimizer = StackedOptimizer(self.stack, [learner.optimizer for learner in learners])
-        self.mean = None
-        means = [learner.mean for learner in learners if learner.mean is not None]
-        if means:
-            self.mean = averaged(self.stack, learners[0].schedule.ema)
-            self.mean.module.take([mean.module for mean in means])  # type: ignore[operator]
-            self.mean.n_averaged = means[0].n_averaged.clone()
-            for mean in means:
-                mean.n_averaged = self.mean.n_averaged
-        self.lessons = lessons_of(learners)
+        self.tells = dict(zip(learners, tells, strict=True))
+        self.ends: dict[Learner, Trained | DivergenceError] = {}
+        self.left = list(learners)
+        """Those that have neither ended nor failed."""
 
     def run(self, validation: Samples | None) -> list[Trained | DivergenceError]:
         """Train from here to the end."""
         for learner in self.all:
             for row in learner.history:
-                self.tells[id(learner)](row)
+                self.tells[learner](row)
+        stacked = None
         with interrupts.held():
             self._dismiss()
-            while self.learners:
-                self._train_epoch()
-                self._share()
-                for learner in self.learners:
-                    try:
-                        row = learner.end_epoch(validation)
-                    except DivergenceError as error:
-                        self.ends[id(learner)] = error
-                    else:
-                        self.tells[id(learner)](row)
-                for lesson in self.lessons:
-                    lesson.sums = {}
-                self._drop()
-                if self.learners:
-                    self._keep(ended=self.learners[0].epoch - 1)
-                self._dismiss()
-        return [self.ends[id(learner)] for learner in self.all]
+            while self.left:
+                stacked = self._gathered(stacked)
+                for learner, error in stacked.train_step().items():
+                    self._end(learner, error)
+                if stacked.has_ended_epoch:
+                    self._end_epoch(stacked, validation)
+                elif self.left:
+                    self._keep(stacked)
+        return [self.ends[learner] for learner in self.all]
+
+    def _gathered(self, before: StackedLearners | None) -> StackedLearners:
+        """Return those who are left, who stand where a stack left them."""
+        if before is not None and before.learners == self.left:
+            return before
+        if before is not None:
+            before.share()
+        return StackedLearners(self.left, self.precision)
+
+    def _end_epoch(self, stacked: StackedLearners, validation: Samples | None) -> None:
+        stacked.share()
+        for learner in list(self.left):
+            try:
+                row = learner.end_epoch(validation)
+            except DivergenceError as error:
+                self._end(learner, error)
+            else:
+                self.tells[learner](row)
+        stacked.begin_epoch()
+        if self.left:
+            self._keep(stacked, ended=self.left[0].epoch - 1)
+        self._dismiss()
 
     def _dismiss(self) -> None:
-        """Let those leave that have ended or failed."""
-        for learner in self.learners:
-            if learner.has_ended and id(learner) not in self.ends:
-                try:
-                    self.ends[id(learner)] = learner.finish()
-                except DivergenceError as error:
-                    self.ends[id(learner)] = error
-        self._drop()
+        """Let those leave that have ended."""
+        for learner in [learner for learner in self.left if learner.has_ended]:
+            try:
+                self._end(learner, learner.finish())
+            except DivergenceError as error:
+                self._end(learner, error)
 
-    def _drop(self) -> None:
-        """Go on without those that are known to have ended or failed."""
-        left = [learner for learner in self.learners if id(learner) not in self.ends]
-        if len(left) < len(self.learners):
-            self._stack(left)
+    def _end(self, learner: Learner, end: Trained | DivergenceError) -> None:
+        self.left.remove(learner)
+        self.ends[learner] = end
 
-    def _train_epoch(self) -> None:
-        """Do what is left of an epoch; the batches of all are of equal sizes."""
-        self.stack.train()
-        orders = {id(learner): learner.left() for learner in self.learners}
-        while self.learners and self.learners[0].batch < self.learners[0].steps_per_epoch:
-            positions = np.stack([next(orders[id(learner)]) for learner in self.learners])
-            self._train_step(positions)
-            for learner in self.learners:
-                learner.end_step()
-            if any(id(learner) in self.ends for learner in self.learners):
-                self._share()
-                self._dismiss()
-                if self.learners:
-                    self.stack.train()
-            if self.learners and self.learners[0].batch < self.learners[0].steps_per_epoch:
-                self._keep()
-
-    def _train_step(self, positions: np.ndarray) -> None:
-        for learner in self.learners:
-            learner.begin_step()
-        batch = self._feed(positions)
-        with repeatable(), torch.autocast(batch.inputs.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            student = self.stack.trace(batch.inputs)
-        with repeatable():
-            found: Found = [(lesson, *lesson.losses(student, batch)) for lesson in self.lessons]
-        is_finite = [torch.isfinite(parts["loss"]) for _, parts, _ in found]
-        for (lesson, parts, _), finite in zip(found, is_finite, strict=True):
-            for k, fine in enumerate(finite.tolist()):
-                if not fine:
-                    of_one = {name: part[k] for name, part in parts.items()}
-                    self._fail(lesson.learners[k], lesson.places[k], batch, student, of_one)
-        self._take_norms(found)
-        # the loss of who failed counts as 0: whatever its gradient is, it touches nobody else's weights
-        losses = [parts["loss"].where(finite, 0.0) for (_, parts, _), finite in zip(found, is_finite, strict=True)]
-        total = torch.cat(losses).sum()
-        for weight in self.optimizer.whole.param_groups[0]["params"]:
-            weight.grad = None
-        with repeatable():
-            total.backward()
-        self._fail_exploded(positions)
-        self.optimizer.step()
-        if self.mean is not None:
-            self.mean.update_parameters(self.stack)
-        right = (student.logits.detach().argmax(2) == batch.labels).float().mean(1)
-        for lesson, parts, _ in found:
-            lesson.count({**parts, "accuracy": right[lesson.index]}, positions.shape[1])
-
-    def _feed(self, positions: np.ndarray) -> Batch:
-        """Return what all networks are given; at once where it is not augmented."""
-        first = self.learners[0]
-        if first.augmenter is not None:
-            return stacked([a.feed(of_one) for a, of_one in zip(self.learners, positions, strict=True)])
-        fed = first.feed(positions.ravel())
-        shape = positions.shape
-        return Batch(
-            positions=positions,
-            index=fed.index.unflatten(0, shape),
-            values=fed.values.unflatten(0, shape),
-            inputs=fed.inputs.unflatten(0, shape),
-            labels=fed.labels.unflatten(0, shape),
-        )
-
-    def _fail(self, learner: Learner, place: int, batch: Batch, student: Trace, parts: dict[str, Tensor]) -> None:
-        self._share()
-        error = learner.diverged(batch[place], student[place], parts)
-        self.ends[id(learner)] = learner.replayed(batch.positions[place], error)
-
-    def _fail_exploded(self, positions: np.ndarray) -> None:
-        """Let those fail whose gradient is not finite; the update that follows touches nobody else's weights."""
-        if not broken_gradients(("", parameter) for parameter in self.optimizer.whole.param_groups[0]["params"]):
-            return
-        for place, learner in enumerate(self.learners):
-            named = zip(learner.model.named_parameters(), self.stack.weights, strict=True)
-            gradients = [(name, stacked.grad[place]) for (name, _), stacked in named if stacked.grad is not None]
-            names = [name for name, gradient in gradients if not bool(torch.isfinite(gradient).all())]
-            names += broken_gradients(learner.adapters.named_parameters())
-            if names and id(learner) not in self.ends:
-                self._share()
-                self.ends[id(learner)] = learner.replayed(positions[place], learner.exploded(names, positions[place]))
-
-    def _take_norms(self, found: Found) -> None:
-        """Take the norms of the gradients of each part, of all networks at once, where they are to be logged."""
-        wanted = [lesson for lesson in self.lessons if any(learner.wants_norms for learner in lesson.learners)]
-        if not wanted:
-            return
-        asked = [(parts, weights) for lesson, parts, weights in found if lesson in wanted]
-        norms: dict[str, list[float]] = {}
-        for name in dict.fromkeys(name for _, weights in asked for name in weights):
-            having = [weights[name] * parts[name] for parts, weights in asked if name in parts and name in weights]
-            if having:
-                with repeatable():
-                    total = torch.cat(having).sum()
-                    gradients = torch.autograd.grad(
-                        total, list(self.stack.weights), retain_graph=True, allow_unused=True
-                    )
-                squares = [g.float().flatten(1).square().sum(1) for g in gradients if g is not None]
-                norms[name] = torch.stack(squares).sum(0).sqrt().tolist()
-        for lesson, parts, weights in found:
-            for k, (place, learner) in enumerate(zip(lesson.places, lesson.learners, strict=True)):
-                if learner.wants_norms:
-                    of_one = {n: float(w[k] if isinstance(w, Tensor) and w.ndim else w) for n, w in weights.items()}
-                    learner.norms = {f"weight {name}": weight for name, weight in of_one.items()}
-                    learner.norms |= {f"gradient {name}": norms[name][place] for name in weights if name in parts}
-
-    def _share(self) -> None:
-        """Let every learner have what the stack does not give it by itself."""
-        self.optimizer.share()
-        for lesson in self.lessons:
-            lesson.share()
-
-    def _keep(self, ended: int | None = None) -> None:
+    def _keep(self, stacked: StackedLearners, ended: int | None = None) -> None:
         """Write the checkpoints of all as soon as one is due, so that all stand at the same step; leave if asked to.
 
         One that has ended while others go on is written whatever is due: it is recorded with them only.
         """
         is_due = interrupts.asked() or any(
-            learner.checkpoints is not None and learner.checkpoints.is_due(ended) for learner in self.learners
+            learner.checkpoints is not None and learner.checkpoints.is_due(ended) for learner in self.left
         )
-        leaving = [learner for learner in self.learners if learner.has_ended]
-        if len(leaving) == len(self.learners):  # nobody goes on, so that nobody is waited for
+        leaving = [learner for learner in self.left if learner.has_ended]
+        if len(leaving) == len(self.left):  # nobody goes on, so that nobody is waited for
             leaving = []
         if is_due or leaving:
-            self._share()
-        for learner in self.learners if is_due else leaving:
+            stacked.share()
+        for learner in self.left if is_due else leaving:
             if learner.checkpoints is not None:
                 learner.checkpoints.write(*state_of(learner))
         interrupts.leave()

@@ -20,9 +20,10 @@ from distill.models import build_model, list_models
 from distill.schedule import Schedule
 from distill.sealed import unpack
 from distill.seeds import initialised
+from distill.stacked_learners import StackedLearners
 from distill.stacking import Stack
 from distill.teaching import Teaching, cached, live
-from distill.together import Pupil, _Together, train_together
+from distill.together import Pupil, train_together
 from distill.train import train
 from distill.views import View
 from tsimage import Imager
@@ -384,17 +385,17 @@ def test_one_whose_gradient_is_not_finite_fails_in_that_step_in_the_words_of_one
     with pytest.raises(DivergenceError) as error:
         alone(ones[0], **shared)
     assert f"step {step + 1}: the gradient of head.weight is not finite on windows w" in str(error.value)
-    stacked = _Together._stack
+    stacked = StackedLearners.__init__
 
-    def spoilt(self, learners):
-        stacked(self, learners)
-        if learners and learners[0].seed == 0:
+    def spoilt(self, learners, precision):
+        stacked(self, learners, precision)
+        if learners[0].seed == 0:
             begin, fine = learners[0].begin_step, torch.ones(len(learners), 1, 1)
             number = [name for name, _ in learners[0].model.named_parameters()].index("head.weight")
             self.stack.weights[number].register_hook(lambda gradient: gradient / fine)
             learners[0].begin_step = lambda: (begin(), fine[0].fill_(learners[0].step != step))
 
-    monkeypatch.setattr(_Together, "_stack", spoilt)
+    monkeypatch.setattr(StackedLearners, "__init__", spoilt)
     ends = train_together(pupils, **shared)
     assert [isinstance(end, Trained) for end in ends] == [False, True, True]
     assert str(ends[0]) == str(error.value)
