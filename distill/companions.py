@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 
 from distill.batching import Samples
 from distill.device import is_out_of_memory
 from distill.divergence import DivergenceError
 from distill.keeping import Keeping
+from distill.learner import Trained
 from distill.plan import Plan, Training
 from distill.progress import Progress
 from distill.teacher_names import RIDGES
@@ -26,11 +26,13 @@ _ALIKE = ("windows", "parts", "network", "view", "schedule", "augment", "device"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Task:
-    """A training that is to be done, by which plan, and what it is called while it is."""
+    """A training that is to be done, by which plan, what it is called while it is, and who is told how it ends."""
 
     plan: Plan
     training: Training
     title: str
+    on_end: Callable[[Exception | None], None]
+    """Receives what it failed of, or None when it is done."""
 
 
 def kind(plan: Plan, training: Training) -> Hashable | None:
@@ -77,12 +79,11 @@ def groups(kinds: Sequence[Hashable | None], most: int) -> list[list[int]]:
     return made
 
 
-def carry_out_together(
-    tasks: Sequence[Task], samples: Samples, progress: Progress, keeping: Keeping
-) -> list[Exception | None]:
+def carry_out_together(tasks: Sequence[Task], samples: Samples, progress: Progress, keeping: Keeping) -> None:
     """Do trainings of one `kind`, which have done equally many steps, or what is missing of them.
 
-    Of the time that they take together, each record holds an equal share.
+    Each is recorded, and its `on_end` called, as soon as it has ended or failed. Of the time that they take together, each
+    record holds an equal share, for as long as the training was among them.
 
     Parameters
     ----------
@@ -91,78 +92,100 @@ def carry_out_together(
     samples : Samples
         Their training windows.
     progress : Progress
-        Is told how the first of them goes, and how each ended.
+        Is told how the first of those who go on goes, and how each ended.
     keeping : Keeping
-
-    Returns
-    -------
-    list of Exception or None
-        What each failed of; the others are done.
 
     Raises
     ------
     DiskFullError
         If there is no room; what was written before is as it was.
     Exception
-        Whatever stops all of them, as memory that does not suffice; each may go on from its checkpoint.
+        Whatever stops all that have not ended yet, as memory that does not suffice; each may go on from its checkpoint.
     """
     began = time.monotonic()
-    errors: list[Exception | None] = [None] * len(tasks)
-    able: list[tuple[int, Task, Ready]] = []
-    for number, task in enumerate(tasks):
+    able: dict[Task, Ready] = {}
+    for task in tasks:
         task.training.folder.mkdir(parents=True, exist_ok=True)
         try:
-            able.append((number, task, made_ready(task.plan, task.training, samples, progress.say)))
+            able[task] = made_ready(task.plan, task.training, samples, progress.say)
         except (DiskFullError, OSError):
             raise
         except Exception as error:  # a user's mistake or a defect: either way the others go on
             if is_out_of_memory(error):
                 raise  # of all together: alone it may have room
-            errors[number] = error
+            task.on_end(error)
     if not able:
-        return errors
-    first = able[0][2]
-    title = able[0][1].title + (f"  and {len(able) - 1} more at once" if len(able) > 1 else "")
-    progress.begin(title, first.schedule.epochs)
-    told = 0
-
-    def tell(row: dict[str, float]) -> None:
-        nonlocal told
-        if row["epoch"] > told:
-            told = int(row["epoch"])
-            progress.epoch(row)
-
+        return
+    first, ready = next(iter(able.items()))
+    company = _Company(list(able), ready.schedule.epochs, began, progress)
     try:
-        with ExitStack() as stack:
-            histories = [stack.enter_context(written(task.plan, task.training, keeping)) for _, task, _ in able]
-            checkpoints = [checkpoints_of(task.plan, task.training, keeping) for _, task, _ in able]
-
-            def on_epoch(row: dict[str, float], add: Callable[[dict[str, float]], None]) -> None:
-                add(row)
-                tell(row)
-
-            pupils = [
-                Pupil(
-                    model=made.model,
-                    seed=made.seed,
-                    teaching=made.teaching,
-                    augmenter=made.augmenter,
-                    checkpoints=place,
-                    on_epoch=partial(on_epoch, add=history.add),
-                )
-                for (_, _, made), history, place in zip(able, histories, checkpoints, strict=True)
-            ]
-            plan, view = able[0][1].plan, able[0][1].training.view
-            ends = train_together(
-                pupils, view, samples, first.schedule, validation=first.validation, precision=plan.precision
+        company.begin()
+        with ExitStack() as histories:
+            train_together(
+                [company.pupil(task, made, keeping, histories) for task, made in able.items()],
+                first.training.view,
+                samples,
+                ready.schedule,
+                validation=ready.validation,
+                precision=first.plan.precision,
             )
     finally:
         progress.stop()
-    seconds = (time.monotonic() - began) / len(able)
-    for (number, task, made), end, history, place in zip(able, ends, histories, checkpoints, strict=True):
-        if isinstance(end, DivergenceError):
-            errors[number] = end
-        else:
-            said = conclude(task.plan, task.training, made.model, end, history, place, seconds)
-            progress.end(f"{task.title}  {said}")
-    return errors
+
+
+class _Company:
+    """Trainings that go on together: each with its own folder, but one progress and one clock for all."""
+
+    def __init__(self, tasks: list[Task], epochs: int, began: float, progress: Progress) -> None:
+        self._left, self._epochs, self._progress = tasks, epochs, progress
+        self._since, self._seconds = began, 0.0
+        self._title, self._epoch = "", 0
+
+    def pupil(self, task: Task, made: Ready, keeping: Keeping, histories: ExitStack) -> Pupil:
+        """Return one of them, whose folder is written while it goes on and when it ends."""
+        open_history = histories.enter_context(ExitStack())
+        history = open_history.enter_context(written(task.plan, task.training, keeping))
+        checkpoints = checkpoints_of(task.plan, task.training, keeping)
+
+        def on_epoch(row: dict[str, float]) -> None:
+            history.add(row)
+            if row["epoch"] > self._epoch:  # told of the first only
+                self._epoch = int(row["epoch"])
+                self.begin()
+                self._progress.epoch(row)
+
+        def on_end(end: Trained | DivergenceError) -> None:
+            open_history.close()
+            seconds = self._leave(task)
+            if isinstance(end, DivergenceError):
+                task.on_end(end)
+                return
+            said = conclude(task.plan, task.training, made.model, end, history, checkpoints, seconds)
+            self._progress.end(f"{task.title}  {said}")
+            task.on_end(None)
+
+        return Pupil(
+            model=made.model,
+            seed=made.seed,
+            teaching=made.teaching,
+            augmenter=made.augmenter,
+            checkpoints=checkpoints,
+            on_epoch=on_epoch,
+            on_end=on_end,
+        )
+
+    def begin(self) -> None:
+        """Tell who goes on, where it is not told yet."""
+        others = f"  and {len(self._left) - 1} more at once" if len(self._left) > 1 else ""
+        title = self._left[0].title + others
+        if title != self._title:
+            self._title = title
+            self._progress.begin(title, self._epochs)
+
+    def _leave(self, task: Task) -> float:
+        """Go on without one; returns its share of the time in seconds."""
+        now = time.monotonic()
+        self._seconds += (now - self._since) / len(self._left)
+        self._since = now
+        self._left.remove(task)
+        return self._seconds

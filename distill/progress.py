@@ -65,6 +65,7 @@ class Terminal(Progress):
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def begin(self, title: str, epochs: int) -> None:
+        self.stop()
         self.bar = Bars(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),

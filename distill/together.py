@@ -37,6 +37,8 @@ class Pupil:
     augmenter: Augmenter | None = None
     checkpoints: Checkpoints | None = None
     on_epoch: Callable[[dict[str, float]], None] | None = None
+    on_end: Callable[[Trained | DivergenceError], None] | None = None
+    """Receives how it ended, or what it failed of, as soon as that is known, while others may go on."""
 
 
 def train_together(
@@ -55,7 +57,8 @@ def train_together(
     training alone by rounding, as sums run in another order. A checkpoint is the one of a training alone, so that each may go
     on alone, or with others.
 
-    One that ends before the others, by patience or since its loss is no longer finite, leaves the stack.
+    One that ends before the others, by patience or since its loss is no longer finite, leaves the stack, and its `on_end` is
+    called: what is to outlast a process that is killed while the others go on is to be written there.
 
     Parameters
     ----------
@@ -104,30 +107,23 @@ def train_together(
     if len({(learner.step, learner.batch) for learner in learners}) > 1:
         steps = ", ".join(str(learner.step) for learner in learners)
         raise UserError(f"trainings that have done {steps} steps cannot go together: train them one by one")
-    tells = [pupil.on_epoch or (lambda row: None) for pupil in pupils]
-    return _Together(learners, tells, precision).run(validation)
+    return _Together(dict(zip(learners, pupils, strict=True)), precision).run(validation)
 
 
 class _Together:
     """Trainings under way, in a stack; those that leave are no longer in it."""
 
-    def __init__(
-        self,
-        learners: list[Learner],
-        tells: list[Callable[[dict[str, float]], None]],
-        precision: Literal["bf16", "fp32"],
-    ) -> None:
-        self.all, self.precision = learners, precision
-        self.tells = dict(zip(learners, tells, strict=True))
+    def __init__(self, pupils: dict[Learner, Pupil], precision: Literal["bf16", "fp32"]) -> None:
+        self.pupils, self.precision = pupils, precision
         self.ends: dict[Learner, Trained | DivergenceError] = {}
-        self.left = list(learners)
+        self.left = list(pupils)
         """Those that have neither ended nor failed."""
 
     def run(self, validation: Samples | None) -> list[Trained | DivergenceError]:
         """Train from here to the end."""
-        for learner in self.all:
+        for learner in self.left:
             for row in learner.history:
-                self.tells[learner](row)
+                self._tell(learner, row)
         stacked = None
         with interrupts.held():
             self._dismiss()
@@ -137,9 +133,9 @@ class _Together:
                     self._end(learner, error)
                 if stacked.has_ended_epoch:
                     self._end_epoch(stacked, validation)
-                elif self.left:
+                else:
                     self._keep(stacked)
-        return [self.ends[learner] for learner in self.all]
+        return [self.ends[learner] for learner in self.pupils]
 
     def _gathered(self, before: StackedLearners | None) -> StackedLearners:
         """Return those who are left, who stand where a stack left them."""
@@ -150,6 +146,7 @@ class _Together:
         return StackedLearners(self.left, self.precision)
 
     def _end_epoch(self, stacked: StackedLearners, validation: Samples | None) -> None:
+        epoch = stacked.learners[0].epoch
         stacked.share()
         for learner in list(self.left):
             try:
@@ -157,38 +154,36 @@ class _Together:
             except DivergenceError as error:
                 self._end(learner, error)
             else:
-                self.tells[learner](row)
+                self._tell(learner, row)
         stacked.begin_epoch()
-        if self.left:
-            self._keep(stacked, ended=self.left[0].epoch - 1)
         self._dismiss()
+        self._keep(stacked, ended=epoch)
 
     def _dismiss(self) -> None:
         """Let those leave that have ended."""
         for learner in [learner for learner in self.left if learner.has_ended]:
+            end: Trained | DivergenceError
             try:
-                self._end(learner, learner.finish())
+                end = learner.finish()
             except DivergenceError as error:
-                self._end(learner, error)
+                end = error
+            self._end(learner, end)
 
     def _end(self, learner: Learner, end: Trained | DivergenceError) -> None:
         self.left.remove(learner)
         self.ends[learner] = end
+        if on_end := self.pupils[learner].on_end:
+            on_end(end)
+
+    def _tell(self, learner: Learner, row: dict[str, float]) -> None:
+        if on_epoch := self.pupils[learner].on_epoch:
+            on_epoch(row)
 
     def _keep(self, stacked: StackedLearners, ended: int | None = None) -> None:
-        """Write the checkpoints of all as soon as one is due, so that all stand at the same step; leave if asked to.
-
-        One that has ended while others go on is written whatever is due: it is recorded with them only.
-        """
-        is_due = interrupts.asked() or any(
-            learner.checkpoints is not None and learner.checkpoints.is_due(ended) for learner in self.left
-        )
-        leaving = [learner for learner in self.left if learner.has_ended]
-        if len(leaving) == len(self.left):  # nobody goes on, so that nobody is waited for
-            leaving = []
-        if is_due or leaving:
+        """Write the checkpoints of all as soon as one is due, so that all stand at the same step; leave if asked to."""
+        places = [(learner, learner.checkpoints) for learner in self.left if learner.checkpoints is not None]
+        if interrupts.asked() or any(checkpoints.is_due(ended) for _, checkpoints in places):
             stacked.share()
-        for learner in self.left if is_due else leaving:
-            if learner.checkpoints is not None:
-                learner.checkpoints.write(*state_of(learner))
+            for learner, checkpoints in places:
+                checkpoints.write(*state_of(learner))
         interrupts.leave()

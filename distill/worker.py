@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -173,41 +174,47 @@ class Worker:
         titles = [f"[{before + n}/{len(self.plan.jobs)}] {job.title}" for n, job in enumerate(jobs, start=1)]
         apart = ""
         try:
-            errors = self._errors(jobs, titles)
+            self._train(jobs, titles)
         except (DiskFullError, OSError):
             raise  # of the whole grid, not of this training
         except Exception as error:  # a user's mistake or a defect: either way the others go on
-            errors = [error]
-            if len(jobs) > 1:  # later, since a traceback holds what was in memory
+            if len(jobs) == 1:
+                self._end(jobs[0], titles[0], error)
+            else:  # later, since a traceback holds what was in memory
                 apart = "memory ran out" if is_out_of_memory(error) else f"{type(error).__name__}: {error}"
-                errors = []
         if apart:
             self._split(jobs, apart)
-            return
-        for job, title, failure in zip(jobs, titles, errors, strict=True):
-            if failure is None:
-                self._note("done", job.training.folder)
-                self.done.add(job.training.folder)
-            else:
-                self._fail(job.training.folder, title, failure)
-                self.lost.add(job.training.folder)
 
-    def _errors(self, jobs: Sequence[Job], titles: Sequence[str]) -> list[Exception | None]:
-        """Do trainings; returns what each failed of."""
-        job = jobs[0]
+    def _train(self, jobs: Sequence[Job], titles: Sequence[str]) -> None:
+        """Do trainings, several of them together."""
+        job, samples = jobs[0], self._samples(jobs[0])
         if len(jobs) == 1:
-            carry_out(job.plan, job.training, self._samples(job), titles[0], self.progress, self.keeping)
-            return [None]
-        tasks = [Task(plan=j.plan, training=j.training, title=title) for j, title in zip(jobs, titles, strict=True)]
-        return carry_out_together(tasks, self._samples(job), self.progress, self.keeping)
+            carry_out(job.plan, job.training, samples, titles[0], self.progress, self.keeping)
+            self._end(job, titles[0], None)
+            return
+        tasks = [
+            Task(plan=job.plan, training=job.training, title=title, on_end=partial(self._end, job, title))
+            for job, title in zip(jobs, titles, strict=True)
+        ]
+        carry_out_together(tasks, samples, self.progress, self.keeping)
+
+    def _end(self, job: Job, title: str, error: Exception | None) -> None:
+        """Keep how a training ended."""
+        if error is None:
+            self._note("done", job.training.folder)
+            self.done.add(job.training.folder)
+        else:
+            self._fail(job.training.folder, title, error)
+            self.lost.add(job.training.folder)
 
     def _split(self, jobs: Sequence[Job], apart: str) -> None:
-        """Do trainings that could not go together: by halves where memory did not suffice, else one by one."""
+        """Do those trainings that could not go together and have not ended: by halves where memory ran out, else one by one."""
         size = len(jobs) // 2 if apart == "memory ran out" else 1
         self.progress.say(f"{len(jobs)} trainings cannot go together ({apart}): they go on by {size}")
         free_memory()
-        for start in range(0, len(jobs), size):
-            self._carry_out(jobs[start : start + size])
+        left = [job for job in jobs if job.training.folder not in self.done | self.lost]
+        for start in range(0, len(left), size):
+            self._carry_out(left[start : start + size])
 
     def _fail(self, folder: Path, title: str, error: Exception) -> None:
         """Keep the failure of a training or run in its folder, and tell it."""

@@ -1,9 +1,13 @@
 """Grids whose trainings go through the same steps, against grids that do them one by one."""
 
 import json
+import sys
+from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import load_file
 
 import distill
@@ -12,7 +16,8 @@ from distill.companions import kind, steps_done
 from distill.grid import prepare
 from distill.keeping import Keeping
 from distill.layout import LOCK
-from distill.progress import Progress
+from distill.learner import Learner
+from distill.progress import Progress, Terminal
 from distill.stacking import Stack
 from distill.status import status
 from distill.trainings import made_ready
@@ -122,6 +127,69 @@ def test_one_that_cannot_begin_fails_alone(one_by_one, tmp_path):
     said = json.loads((students[0] / "failed.json").read_text())
     assert said["error"].startswith(f"'{path}' is missing or not as it was written")
     assert "Traceback" in said["traceback"]
+
+
+class Watches(Progress):
+    """Breaks off in an epoch, and keeps what it was told began."""
+
+    def __init__(self, epoch):
+        self.last, self.begun = epoch, []
+
+    def begin(self, title, epochs):
+        self.begun.append(title)
+
+    def epoch(self, row):
+        if row["epoch"] == self.last:
+            raise KeyboardInterrupt
+
+
+def test_one_that_ended_or_failed_before_the_others_is_recorded_at_once(tmp_path, monkeypatch):
+    def broken(plan, training, samples, say):
+        made = made_ready(plan, training, samples, say)
+        if training.role == "scratch" and training.seed == 1:
+            torch.nn.init.constant_(next(made.model.parameters()), torch.inf)
+        return made
+
+    monkeypatch.setattr("distill.companions.made_ready", broken)
+    stops = property(lambda self: self.epoch > (1 if self.seed == 0 else 2))
+    monkeypatch.setattr(Learner, "has_ended", stops)
+    out, watch = tmp_path / "grid", Watches(2)
+    with pytest.raises(KeyboardInterrupt):
+        work(TEXT, out, 4, progress=watch)
+    states = {training.title: training.state for training in status(out).trainings if "distilled" not in training.title}
+    assert states == {
+        "seed 0  teacher wrn10-1:signal": "done",
+        "seed 0  from scratch wrn10-1:signal": "done",
+        "seed 1  teacher wrn10-1:signal": "waiting",
+        "seed 1  from scratch wrn10-1:signal": "failed",
+    }
+    assert (len(noted(out, "done")), len(noted(out, "failed"))) == (2, 1)
+    said = json.loads(next(out.glob("trainings/*/failed.json")).read_text())["error"]
+    assert said.startswith("training of view 'signal' stopped at epoch 1, step 1: the student's logits are not finite")
+    assert watch.begun == [
+        "[1/8] seed 0  teacher wrn10-1:signal  and 3 more at once",
+        "[1/8] seed 0  teacher wrn10-1:signal  and 2 more at once",
+        "[3/8] seed 1  teacher wrn10-1:signal",
+    ]
+
+
+def test_a_terminal_draws_one_bar_when_others_go_on():
+    drawn = StringIO()
+    terminal = Terminal(Console(file=drawn, force_terminal=True))
+    before = sys.stdout
+    terminal.begin("four at once", 2)
+    assert sys.stdout is not before  # what is printed while a bar is drawn goes above it
+    terminal.begin("three at once", 2)
+    terminal.stop()
+    assert sys.stdout is before
+
+
+def test_of_the_time_each_has_an_equal_share_while_it_is_there(tmp_path, monkeypatch):
+    clock = iter([0, 8, 11, 13, 14, *[14] * 5])  # began, four ends; and the students
+    monkeypatch.setattr("distill.companions.time", SimpleNamespace(monotonic=clock.__next__))
+    plan, _ = work(TEXT, tmp_path / "grid", 4)
+    seconds = [record["seconds"] for record in records(plan).values() if record["role"] != "student"]
+    assert seconds == [2, 3, 4, 5]
 
 
 def test_where_memory_does_not_suffice_half_as_many_go_together(one_by_one, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import signal
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -248,7 +249,7 @@ def undisturbed():
     return [pupil.model for pupil in ones]
 
 
-@pytest.mark.parametrize("stop", [1, 2, 4])
+@pytest.mark.parametrize("stop", [1, 2, 3])
 def test_broken_off_together_each_goes_on_alone(stop, undisturbed, tmp_path):
     pupils, shared = prepared(**RESUMED)
     pupils = kept(pupils, tmp_path, BrokenOff)
@@ -282,28 +283,49 @@ def test_broken_off_alone_all_go_on_together(stop, undisturbed, tmp_path):
     assert [end.together for end in ends] == [3] * 3
 
 
-def test_one_that_ended_before_the_others_is_not_lost_with_them(tmp_path):
-    never = Every(seconds=1e6)
-    ones, shared = prepared(**STOPPING)
-    lasted = [[] for _ in ones]
-    wanted = [alone(pupil, on_epoch=seen.append, **shared) for pupil, seen in zip(ones, lasted, strict=True)]
-    first = min(range(len(ones)), key=lambda k: len(lasted[k]))
-    ended = len(lasted[first])
-    assert [len(seen) > ended for seen in lasted].count(True) == 2
+def test_each_is_told_of_as_soon_as_it_has_ended_or_failed():
+    def broken():
+        lesson = taught(3)
+        lesson.teachers[0].logits[:] = torch.nan
+        return lesson
 
-    def killed(row):
-        if row["epoch"] > ended:
-            raise KeyboardInterrupt
+    made = STOPPING | {"teachings": (*SCRATCH_AND_KD, broken)}
+    (ones, shared), (pupils, _) = prepared(**made), prepared(**made)
+    wanted = [alone(pupil, **shared) for pupil in ones[:3]]
+    events = []
 
-    pupils, shared = prepared(**STOPPING)
-    pupils = [replace(pupil, on_epoch=killed) for pupil in kept(pupils, tmp_path, every=never)]
-    with pytest.raises(KeyboardInterrupt):
+    def ended(end, k):
+        events.append((k, end))
+        if k < 3:
+            compare(pupils[k].model, ones[k].model, atol=1e-12, rtol=1e-12)
+
+    pupils = [
+        replace(pupil, on_epoch=lambda row, k=k: events.append((k, int(row["epoch"]))), on_end=partial(ended, k=k))
+        for k, pupil in enumerate(pupils)
+    ]
+    ends = train_together(pupils, **shared)
+    assert events[0] == (3, ends[3])
+    assert isinstance(ends[3], DivergenceError)
+    assert [end.epoch for end in ends[:3]] == [end.epoch for end in wanted]
+    told = [epoch for _, epoch in events if isinstance(epoch, int)]
+    assert told == sorted(told)
+    for k in range(3):
+        mine = [what for who, what in events if who == k]
+        last = len(mine) - 1
+        assert mine == [*range(1, last + 1), ends[k]]
+        after = events[events.index((k, ends[k])) :]
+        assert all(what > last for _, what in after if isinstance(what, int))
+    assert len({len([1 for who, _ in events if who == k]) for k in range(3)}) > 1
+
+
+def test_asked_to_stop_in_the_last_epoch_all_end_and_it_leaves():
+    pupils, shared = prepared(schedule=schedule(epochs=1))
+    ends = []
+    asked = {"on_epoch": lambda row: signal.raise_signal(signal.SIGTERM), "on_end": ends.append}
+    pupils = [*pupils[:2], replace(pupils[2], **asked)]
+    with interrupts.handled(at_last=False), pytest.raises(interrupts.Interrupted, match="stopped by SIGTERM"):
         train_together(pupils, **shared)
-    assert [pupil.checkpoints.path.exists() for pupil in pupils] == [k == first for k in range(3)]
-    again = kept(prepared(**STOPPING)[0], tmp_path, every=never)[first]
-    assert unpack(again.checkpoints.path)[1]["epoch"] == ended + 1
-    assert alone(again, **shared).epoch == wanted[first].epoch
-    compare(again.model, ones[first].model, atol=1e-12, rtol=1e-12)
+    assert [end.epoch for end in ends] == [1]
 
 
 def test_asked_to_stop_all_write_a_checkpoint_and_leave(tmp_path):
