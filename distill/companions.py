@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -15,13 +14,9 @@ from distill.keeping import Keeping
 from distill.learner import Trained
 from distill.plan import Plan, Training
 from distill.progress import Progress
-from distill.teacher_names import RIDGES
 from distill.together import Pupil, train_together
 from distill.trainings import Ready, checkpoints_of, conclude, made_ready, written
 from tsimage.disk import DiskFullError
-from tsimage.errors import UserError
-
-_ALIKE = ("windows", "parts", "network", "view", "schedule", "augment", "device", "precision")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,52 +30,8 @@ class Task:
     """Receives what it failed of, or None when it is done."""
 
 
-def kind(plan: Plan, training: Training) -> Hashable | None:
-    """Return what trainings must have in common to go together; None for one that goes alone.
-
-    They are the same network on the same view of the same windows, with the same schedule and augmentation. They may differ in
-    seed, in first weights, and in everything that a student takes from teachers. A ridge has no steps, and goes alone.
-    """
-    if training.network in RIDGES:
-        return None
-    made = plan.identity(training)
-    return plan.run.protocol, json.dumps([made[name] for name in _ALIKE], sort_keys=True)
-
-
-def steps_done(plan: Plan, training: Training, keeping: Keeping) -> Hashable | None:
-    """Return how many steps a training has done, by its checkpoint; None where it must go on alone, as in micro-batches."""
-    try:
-        kept = checkpoints_of(plan, training, keeping).read()
-    except UserError:  # a damaged one, of which the training itself tells
-        return None
-    if kept is None:
-        return 0
-    return kept[1]["step"] if kept[1]["micro_batches"] == 1 else None
-
-
-def groups(kinds: Sequence[Hashable | None], most: int) -> list[list[int]]:
-    """Return which of so many trainings go together: those of one kind, at most `most`, in their order.
-
-    Examples
-    --------
-    >>> groups(["a", "b", "a", None, "a", None], most=2)
-    [[0, 2], [1], [3], [4], [5]]
-    """
-    made: list[list[int]] = []
-    open_: dict[Hashable, list[int]] = {}
-    for number, one in enumerate(kinds):
-        group = open_.get(one) if one is not None else None
-        if group is None or len(group) >= most:
-            group = []
-            made.append(group)
-            if one is not None:
-                open_[one] = group
-        group.append(number)
-    return made
-
-
 def carry_out_together(tasks: Sequence[Task], samples: Samples, progress: Progress, keeping: Keeping) -> None:
-    """Do trainings of one `kind`, which have done equally many steps, or what is missing of them.
+    """Do trainings of one `distill.kinds.kind`, which have done equally many steps, or what is missing of them.
 
     Each is recorded, and its `on_end` called, as soon as it has ended or failed. Of the time that they take together, each
     record holds an equal share, for as long as the training was among them.

@@ -7,7 +7,7 @@ import os
 import socket
 import time
 import traceback
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -16,12 +16,13 @@ from pathlib import Path
 import pandas as pd
 
 from distill.batching import Samples
-from distill.companions import Task, carry_out_together, groups, kind, steps_done
+from distill.companions import Task, carry_out_together
 from distill.device import free_memory, is_out_of_memory
 from distill.grid import GridPlan, Job, prepare
 from distill.grid_table import grid_table
 from distill.gridfile import Cell, Grid, read_grid
 from distill.keeping import Keeping
+from distill.kinds import Kind, Sizes, kind, steps_done
 from distill.layout import FAILED, LOCK, RESULT
 from distill.plan import Plan
 from distill.progress import Progress
@@ -35,6 +36,7 @@ from tsimage.windows import Windows
 
 LOG = "logs"
 POLL_S = 0.5
+_NO_MEMORY = "memory ran out"
 
 
 class Worker:
@@ -51,7 +53,7 @@ class Worker:
     on_wait : callable, optional
         Called about every half second while only others are at work.
     together : int
-        How many trainings of one kind go through the same steps, at most; see `distill.companions.kind`.
+        How many trainings of one kind go through the same steps, at most; see `distill.kinds.kind`.
 
     Raises
     ------
@@ -68,7 +70,7 @@ class Worker:
         together: int = 1,
     ) -> None:
         check_together(together)
-        self.together = together
+        self.sizes = Sizes(together)
         self.plan, self.progress, self.keeping = plan, progress, keeping or Keeping()
         self.on_wait = on_wait or (lambda: None)
         self.done: set[Path] = set()
@@ -76,7 +78,7 @@ class Worker:
         self.finished: set[Path] = set()
         """Runs with a result, or whose evaluation fails."""
         self._held: tuple[object, Samples] | None = None
-        self._kinds: dict[Path, Hashable | None] = {}
+        self._kinds: dict[Path, Kind | None] = {}
         self._log = plan.folder / LOG / f"{socket.gethostname()}-{os.getpid()}.jsonl"
 
     def work(self) -> None:
@@ -125,15 +127,16 @@ class Worker:
 
     def _companions(self, job: Job, held: ExitStack) -> list[Job]:
         """Claim what can go together with a training that is claimed; who goes alone has none."""
-        if self.together == 1:
+        mine = self._kind(job)
+        if mine is None or self.sizes.of(mine) == 1:
             return []
-        jobs = [job, *(other for other in self.plan.jobs.values() if other is not job and self._can_begin(other))]
-        alike = groups([self._kind(one) for one in jobs], len(jobs))[0]
         stands = steps_done(job.plan, job.training, self.keeping)
         found: list[Job] = []
-        for other in (jobs[number] for number in alike[1:]):
-            if stands is None or len(found) == self.together - 1:
+        for other in self.plan.jobs.values():
+            if stands is None or len(found) == self.sizes.of(mine) - 1:
                 break
+            if other is job or not self._can_begin(other) or self._kind(other) != mine:
+                continue
             with ExitStack() as trial:
                 is_mine = trial.enter_context(claimed(other.training.folder / LOCK))
                 if (
@@ -145,7 +148,7 @@ class Worker:
                     held.push(trial.pop_all())
         return found
 
-    def _kind(self, job: Job) -> Hashable | None:
+    def _kind(self, job: Job) -> Kind | None:
         folder = job.training.folder
         if folder not in self._kinds:
             self._kinds[folder] = kind(job.plan, job.training)
@@ -181,7 +184,7 @@ class Worker:
             if len(jobs) == 1:
                 self._end(jobs[0], titles[0], error)
             else:  # later, since a traceback holds what was in memory
-                apart = "memory ran out" if is_out_of_memory(error) else f"{type(error).__name__}: {error}"
+                apart = _NO_MEMORY if is_out_of_memory(error) else f"{type(error).__name__}: {error}"
         if apart:
             self._split(jobs, apart)
 
@@ -209,12 +212,18 @@ class Worker:
 
     def _split(self, jobs: Sequence[Job], apart: str) -> None:
         """Do those trainings that could not go together and have not ended: by halves where memory ran out, else one by one."""
-        size = len(jobs) // 2 if apart == "memory ran out" else 1
-        self.progress.say(f"{len(jobs)} trainings cannot go together ({apart}): they go on by {size}")
         free_memory()
         left = [job for job in jobs if job.training.folder not in self.done | self.lost]
-        for start in range(0, len(left), size):
-            self._carry_out(left[start : start + size])
+        mine, who, sizes = self._kind(jobs[0]), "they", Sizes(1)
+        assert mine is not None  # as they were to go together
+        if apart == _NO_MEMORY:
+            who, sizes = "they, and later ones of their kind,", self.sizes
+            sizes.lower(mine, len(jobs) // 2)
+        self.progress.say(f"{len(jobs)} trainings cannot go together ({apart}): {who} go on by {sizes.of(mine)}")
+        while left:
+            size = sizes.of(mine)
+            self._carry_out(left[:size])
+            left = left[size:]
 
     def _fail(self, folder: Path, title: str, error: Exception) -> None:
         """Keep the failure of a training or run in its folder, and tell it."""

@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 
 import distill
 from distill.cli import main
-from distill.companions import kind, steps_done
 from distill.grid import prepare
 from distill.keeping import Keeping
+from distill.kinds import kind, steps_done
 from distill.layout import LOCK
 from distill.learner import Learner
 from distill.progress import Progress, Terminal
@@ -192,19 +192,22 @@ def test_of_the_time_each_has_an_equal_share_while_it_is_there(tmp_path, monkeyp
     assert seconds == [2, 3, 4, 5]
 
 
-def test_where_memory_does_not_suffice_half_as_many_go_together(one_by_one, tmp_path, monkeypatch):
-    trace = Stack.trace
+def test_where_memory_does_not_suffice_half_as_many_go_together_from_there_on(one_by_one, tmp_path, monkeypatch):
+    tried = []
 
     def limited(self, inputs):
-        if len(inputs) > 2:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return trace(self, inputs)
+        tried.append(len(inputs))
+        raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(Stack, "trace", limited)
     plan, told = work(TEXT, tmp_path / "grid", 4)
     assert_alike(plan, one_by_one)
-    assert {record["together"] for record in records(plan).values()} == {2}
-    assert told.lines.count("4 trainings cannot go together (memory ran out): they go on by 2") == 2
+    assert {record["together"] for record in records(plan).values()} == {1}
+    assert tried == [4, 2]  # neither by the other two of the four nor by the students after them
+    assert [line for line in told.lines if "memory" in line] == [
+        f"{n} trainings cannot go together (memory ran out): they, and later ones of their kind, go on by {n // 2}"
+        for n in (4, 2)
+    ]
 
 
 def test_where_memory_does_not_suffice_to_begin_all_of_them_none_fails(one_by_one, tmp_path, monkeypatch):
@@ -219,8 +222,8 @@ def test_where_memory_does_not_suffice_to_begin_all_of_them_none_fails(one_by_on
     monkeypatch.setattr("distill.companions.made_ready", limited)
     plan, told = work(TEXT, tmp_path / "grid", 4)
     assert_alike(plan, one_by_one)
-    assert [record["together"] for record in records(plan).values()].count(2) == 4
-    assert told.lines.count("4 trainings cannot go together (memory ran out): they go on by 2") == 1
+    assert {record["together"] for record in records(plan).values()} == {2}
+    assert sum("memory ran out" in line for line in told.lines) == 1
     assert noted(plan.folder, "failed") == []
 
 
@@ -274,6 +277,22 @@ def test_trainings_are_of_one_kind_that_differ_in_seed_and_teaching_only(tmp_pat
     for table in ("epochs = 3", "learning-rate = 0.1", "ema = 0.5", 'augment = "jitter"', 'student = "wrn10-1-gn"'):
         assert len(kinds("lambda = 0.1", table)) == 2
     assert kinds('teacher = "minirocket:signal"') & {None} == {None}
+
+
+def test_trainings_of_two_folds_or_two_roles_need_the_same_memory_and_those_of_another_batch_size_do_not(
+    tmp_path, make_windows
+):
+    def kinds(text):
+        jobs = planned(text, tmp_path / "grid", make_windows(24, split=None)).jobs.values()
+        return {kind(job.plan, job.training) for job in jobs}
+
+    text = TEXT.replace('channels = ["acc*"]', 'folds = "2"')
+    found = kinds(text)
+    assert len(found) == 2
+    assert len({one.step for one in found}) == 1
+    assert {one.step for one in kinds(text.replace("batch-size = 20", "batch-size = 10"))}.isdisjoint(
+        {one.step for one in found}
+    )
 
 
 def test_a_training_stands_where_its_checkpoint_says(tmp_path):
