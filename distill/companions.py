@@ -31,7 +31,7 @@ class Task:
 
 
 def carry_out_together(tasks: Sequence[Task], samples: Samples, progress: Progress, keeping: Keeping) -> None:
-    """Do trainings of one `distill.kinds.kind`, which have done equally many steps, or what is missing of them.
+    """Do trainings of one `distill.kinds.kind`, or what is missing of them.
 
     Each is recorded, and its `on_end` called, as soon as it has ended or failed. Of the time that they take together, each
     record holds an equal share, for as long as the training was among them.

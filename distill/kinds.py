@@ -38,15 +38,15 @@ def kind(plan: Plan, training: Training) -> Kind | None:
     )
 
 
-def steps_done(plan: Plan, training: Training, keeping: Keeping) -> int | None:
-    """Return how many steps a training has done, by its checkpoint; None where it must go on alone, as in micro-batches."""
+def has_begun(plan: Plan, training: Training, keeping: Keeping) -> bool | None:
+    """Whether there is a checkpoint to go on from; None for a training that must go on alone, as in micro-batches."""
     try:
         kept = checkpoints_of(plan, training, keeping).read()
     except UserError:  # a damaged one, of which the training itself tells
         return None
     if kept is None:
-        return 0
-    return int(kept[1]["step"]) if kept[1]["micro_batches"] == 1 else None
+        return False
+    return True if kept[1]["micro_batches"] == 1 else None
 
 
 class Sizes:

@@ -1,4 +1,4 @@
-"""Several trainings at once: in every step one forward pass, one backward pass and one update, of stacked networks.
+"""Several trainings at once, in the same steps: who goes on, who has ended, and their checkpoints.
 
 On a GPU a step of a small network is bound by how fast operations are launched, and not by how fast they are computed: many
 networks that do each operation together are to take little longer than one. On a CPU, where it was measured, it loses a
@@ -55,7 +55,7 @@ def train_together(
     Every training draws what it draws alone: its batches, its augmentation, the first weights of its adapters. Its loss
     touches no other's weights, so that the gradient of the sum of all losses is everyone's own. What comes out differs from a
     training alone by rounding, as sums run in another order. A checkpoint is the one of a training alone, so that each may go
-    on alone, or with others.
+    on alone, or with others; those that stand further on than the others wait for them.
 
     One that ends before the others, by patience or since its loss is no longer finite, leaves the stack, and its `on_end` is
     called: what is to outlast a process that is killed while the others go on is to be written there.
@@ -79,8 +79,7 @@ def train_together(
     Raises
     ------
     UserError
-        If augmentations differ, checkpoints stand at different steps, or one is damaged, of another training, or of one that
-        went in micro-batches.
+        If augmentations differ, or a checkpoint is damaged, of another training, or of one that went in micro-batches.
     Interrupted
         After the checkpoints, where `distill.interrupts` holds a signal.
     """
@@ -104,14 +103,11 @@ def train_together(
     ]
     if any(learner.micro_batches > 1 for learner in learners):
         raise UserError("trainings that go in micro-batches cannot go together: train them one by one")
-    if len({(learner.step, learner.batch) for learner in learners}) > 1:
-        steps = ", ".join(str(learner.step) for learner in learners)
-        raise UserError(f"trainings that have done {steps} steps cannot go together: train them one by one")
     return _Together(dict(zip(learners, pupils, strict=True)), precision).run(validation)
 
 
 class _Together:
-    """Trainings under way, in a stack; those that leave are no longer in it."""
+    """Trainings under way, of which those that have done the fewest steps go on, in a stack."""
 
     def __init__(self, pupils: dict[Learner, Pupil], precision: Literal["bf16", "fp32"]) -> None:
         self.pupils, self.precision = pupils, precision
@@ -138,17 +134,19 @@ class _Together:
         return [self.ends[learner] for learner in self.pupils]
 
     def _gathered(self, before: StackedLearners | None) -> StackedLearners:
-        """Return those who are left, who stand where a stack left them."""
-        if before is not None and before.learners == self.left:
-            return before
+        """Return those who go on next: who ended is no longer among them, and who was ahead joins when the others are there."""
+        fewest = min(learner.step for learner in self.left)
+        going = [learner for learner in self.left if learner.step == fewest]
         if before is not None:
+            if before.learners == going:
+                return before
             before.share()
-        return StackedLearners(self.left, self.precision)
+        return StackedLearners(going, self.precision)
 
     def _end_epoch(self, stacked: StackedLearners, validation: Samples | None) -> None:
         epoch = stacked.learners[0].epoch
         stacked.share()
-        for learner in list(self.left):
+        for learner in self._left_of(stacked):
             try:
                 row = learner.end_epoch(validation)
             except DivergenceError as error:
@@ -158,6 +156,9 @@ class _Together:
         stacked.begin_epoch()
         self._dismiss()
         self._keep(stacked, ended=epoch)
+
+    def _left_of(self, stacked: StackedLearners) -> list[Learner]:
+        return [learner for learner in stacked.learners if learner in self.left]
 
     def _dismiss(self) -> None:
         """Let those leave that have ended."""
@@ -180,8 +181,9 @@ class _Together:
             on_epoch(row)
 
     def _keep(self, stacked: StackedLearners, ended: int | None = None) -> None:
-        """Write the checkpoints of all as soon as one is due, so that all stand at the same step; leave if asked to."""
-        places = [(learner, learner.checkpoints) for learner in self.left if learner.checkpoints is not None]
+        """Write the checkpoints of all that go on as soon as one is due, so that they stay together; leave if asked to."""
+        going = self._left_of(stacked)
+        places = [(learner, learner.checkpoints) for learner in going if learner.checkpoints is not None]
         if interrupts.asked() or any(checkpoints.is_due(ended) for _, checkpoints in places):
             stacked.share()
             for learner, checkpoints in places:

@@ -22,7 +22,7 @@ from distill.grid import GridPlan, Job, prepare
 from distill.grid_table import grid_table
 from distill.gridfile import Cell, Grid, read_grid
 from distill.keeping import Keeping
-from distill.kinds import Kind, Sizes, kind, steps_done
+from distill.kinds import Kind, Sizes, has_begun, kind
 from distill.layout import FAILED, LOCK, RESULT
 from distill.plan import Plan
 from distill.progress import Progress
@@ -126,23 +126,24 @@ class Worker:
         return True
 
     def _companions(self, job: Job, held: ExitStack) -> list[Job]:
-        """Claim what can go together with a training that is claimed; who goes alone has none."""
+        """Claim what can go together with a training that is claimed; who goes alone has none.
+
+        One that has begun does not wait for those that have not.
+        """
         mine = self._kind(job)
-        if mine is None or self.sizes.of(mine) == 1:
-            return []
-        stands = steps_done(job.plan, job.training, self.keeping)
+        most = 1 if mine is None else self.sizes.of(mine)
+        begun = None if most == 1 else has_begun(job.plan, job.training, self.keeping)
         found: list[Job] = []
         for other in self.plan.jobs.values():
-            if stands is None or len(found) == self.sizes.of(mine) - 1:
+            if begun is None or len(found) == most - 1:
                 break
             if other is job or not self._can_begin(other) or self._kind(other) != mine:
                 continue
             with ExitStack() as trial:
-                is_mine = trial.enter_context(claimed(other.training.folder / LOCK))
                 if (
-                    is_mine
+                    trial.enter_context(claimed(other.training.folder / LOCK))
                     and self._can_begin(other)
-                    and steps_done(other.plan, other.training, self.keeping) == stands
+                    and has_begun(other.plan, other.training, self.keeping) == begun
                 ):
                     found.append(other)
                     held.push(trial.pop_all())

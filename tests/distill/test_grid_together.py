@@ -11,13 +11,16 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 import distill
+from distill.checkpoint import Checkpoints
 from distill.cli import main
 from distill.grid import prepare
 from distill.keeping import Keeping
-from distill.kinds import kind, steps_done
+from distill.kinds import has_begun, kind
 from distill.layout import LOCK
 from distill.learner import Learner
 from distill.progress import Progress, Terminal
+from distill.sealed import unpack
+from distill.stacked_learners import StackedLearners
 from distill.stacking import Stack
 from distill.status import status
 from distill.trainings import made_ready
@@ -103,7 +106,34 @@ def test_broken_off_it_goes_on_the_other_way(one_by_one, tmp_path, first, then):
     assert_alike(plan, one_by_one)
     assert len(noted(out, "goes on")) == first
     made = [records(plan)[path.parent.name]["together"] for path in begun]
-    assert made == [first] * first  # a training that stands elsewhere goes on alone
+    assert made == [first] * first  # those that have not begun go without the one that has
+
+
+def test_broken_off_between_checkpoints_they_go_on_together(one_by_one, tmp_path, monkeypatch):
+    out, keeping = tmp_path / "grid", Keeping(checkpoint_every="0s")
+    write, left = Checkpoints.write, iter(range(5, -1, -1))
+
+    def broken(self, tensors, about):
+        write(self, tensors, about)
+        if next(left) == 0:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "write", broken)
+        with pytest.raises(KeyboardInterrupt):
+            work(TEXT, out, 4, keeping)
+    left_at = [unpack(path)[1]["step"] for path in out.glob("trainings/*/checkpoint.safetensors")]
+    assert sorted(left_at) == [1, 1, 2, 2]
+    step, going = StackedLearners.train_step, []
+
+    def watched(self):
+        going.append(len(self.learners))
+        return step(self)
+
+    monkeypatch.setattr(StackedLearners, "train_step", watched)
+    plan, _ = work(TEXT, out, 4, keeping)
+    assert_alike(plan, one_by_one)
+    assert going == [2, *[4] * 2, *[4] * 4]  # those behind, all of them, and the students
 
 
 def test_one_that_cannot_begin_fails_alone(one_by_one, tmp_path):
@@ -295,18 +325,18 @@ def test_trainings_of_two_folds_or_two_roles_need_the_same_memory_and_those_of_a
     )
 
 
-def test_a_training_stands_where_its_checkpoint_says(tmp_path):
+def test_a_training_has_begun_where_there_is_a_checkpoint(tmp_path):
     plan = planned(TEXT, tmp_path / "grid")
     prepare(plan)
     job = next(iter(plan.jobs.values()))
     keeping = Keeping(checkpoint_every="0s")
-    assert steps_done(job.plan, job.training, keeping) == 0
+    assert has_begun(job.plan, job.training, keeping) is False
     with pytest.raises(KeyboardInterrupt):
         Worker(plan, Stops(1), keeping).work()
     path = job.training.folder / "checkpoint.safetensors"
-    assert steps_done(job.plan, job.training, keeping) == 1
+    assert has_begun(job.plan, job.training, keeping) is True
     path.write_bytes(path.read_bytes()[:-1] + b"?")
-    assert steps_done(job.plan, job.training, keeping) is None
+    assert has_begun(job.plan, job.training, keeping) is None
 
 
 def test_the_command_takes_it_and_refuses_none(tmp_path, monkeypatch, capsys):

@@ -283,6 +283,42 @@ def test_broken_off_alone_all_go_on_together(stop, undisturbed, tmp_path):
     assert [end.together for end in ends] == [3] * 3
 
 
+OWN = HABITS["losses of features, live and cached teachers, adapters, ae-kd"]["teachings"]
+
+
+@pytest.mark.parametrize(
+    ("stops", "going", "habits"),
+    [
+        ((3, 1, 2, 2), [({1}, 1), ({1, 2, 3}, 2), ({0, 1, 2, 3}, 3)], {"teachings": OWN, "augment": "mixup"}),
+        ((0, 2, 0), [({0, 2}, 0), ({0, 1, 2}, 2)], HABITS["adamw, ema"]),
+        ((1, 3, 5), [({0}, 1), ({0, 1}, 3), ({1}, 4), ({1, 2}, 5)], STOPPING),  # the first ends after four steps
+    ],
+    ids=["adapters, mixed", "adamw, ema", "the best epoch"],
+)
+def test_those_behind_go_on_until_they_stand_where_the_others_do(stops, going, habits, tmp_path, monkeypatch):
+    ones, shared = prepared(**habits)
+    wanted = [alone(pupil, **shared) for pupil in ones]
+    begun, shared = prepared(**habits)
+    for pupil, stop in zip(kept(begun, tmp_path, BrokenOff), stops, strict=True):
+        pupil.checkpoints.left = stop
+        if stop:
+            with pytest.raises(KeyboardInterrupt):
+                alone(pupil, **shared)
+    step, stacks = StackedLearners.train_step, {}
+
+    def watched(self):
+        stacks.setdefault(frozenset(learner.seed for learner in self.learners), self.learners[0].step)
+        return step(self)
+
+    monkeypatch.setattr(StackedLearners, "train_step", watched)
+    pupils, shared = prepared(**habits)
+    ends = train_together(kept(pupils, tmp_path), **shared)
+    for pupil, one in zip(pupils, ones, strict=True):
+        compare(pupil.model, one.model, atol=1e-12, rtol=1e-12)
+    assert [end.epoch for end in ends] == [end.epoch for end in wanted]
+    assert list(stacks.items())[: len(going)] == going
+
+
 def test_each_is_told_of_as_soon_as_it_has_ended_or_failed():
     def broken():
         lesson = taught(3)
@@ -341,15 +377,9 @@ def test_asked_to_stop_all_write_a_checkpoint_and_leave(tmp_path):
     assert [(about["epoch"], about["step"]) for about in stands] == [(2, 2)] * 3
 
 
-def test_those_that_stand_at_different_steps_or_differ_in_augmentation_are_refused(tmp_path, says):
+def test_those_in_micro_batches_or_that_differ_in_augmentation_are_refused(tmp_path, says):
     pupils, shared = prepared()
-    pupils = kept(pupils, tmp_path, BrokenOff)
-    pupils[1].checkpoints.left = 1
-    with pytest.raises(KeyboardInterrupt):
-        alone(pupils[1], **shared)
-    with says("trainings that have done 0, 1, 0 steps cannot go together: train them one by one"):
-        train_together(kept(prepared()[0], tmp_path), **shared)
-    in_parts = kept(prepared()[0], tmp_path, BrokenOff)[0]
+    in_parts = kept(pupils, tmp_path, BrokenOff)[0]
     in_parts.checkpoints.left = 1
     with pytest.raises(KeyboardInterrupt):
         alone(in_parts, micro_batches=2, **shared)
