@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from distill.config import Run
     from distill.deploy.exporting import export_run
     from distill.estimator import DistilledClassifier
+    from distill.grid_runner import run_grid
     from distill.gridfile import read_grid
     from distill.keeping import Keeping
     from distill.models import build_model
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from distill.records import read_records
     from distill.report.report import write_report
     from distill.runner import Result, run
-    from distill.worker import run_grid
 
 _HOME = {
     "Comparison": "comparison",
@@ -30,7 +30,7 @@ _HOME = {
     "read_grid": "gridfile",
     "read_records": "records",
     "run": "runner",
-    "run_grid": "worker",
+    "run_grid": "grid_runner",
     "write_report": "report.report",
 }
 
