@@ -17,7 +17,7 @@ from distill.cli_results import report, table
 from distill.cli_stress import stress
 from distill.config import Run
 from distill.keeping import Keeping
-from tsimage.cli import load_and_tell, main_for
+from tsimage.cli import load_and_tell, main_for, options_given
 
 if TYPE_CHECKING:
     from distill.plan import Plan
@@ -51,7 +51,9 @@ def run(
     from distill.plan import Plan
     from distill.progress import Plain, Terminal
     from distill.runner import check_folder, execute
+    from distill.selection import check_unchosen, selectors
 
+    check_unchosen(config, selectors(config.select), options_given())
     console = Console()
     progress: Progress = Terminal(console) if console.is_terminal else Plain(sys.stdout)
     windows = load_and_tell(config.data, config.read, progress.say)
@@ -103,9 +105,11 @@ def search(
     from distill.progress import Plain, Terminal
     from distill.proposals import parse_space
     from distill.search import check_search, default_folder, execute_search
+    from distill.selection import check_unchosen
 
     spans = parse_space(space)
     check_search(config, spans, trials)
+    check_unchosen(config, dict.fromkeys(spans, "the search"), options_given())
     console = Console()
     progress: Progress = Terminal(console) if console.is_terminal else Plain(sys.stdout)
     windows = load_and_tell(config.data, config.read, progress.say)

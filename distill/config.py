@@ -118,7 +118,8 @@ class Run:
     evaluated once, by models that never saw them."""
     select: tuple[str, ...] = ()
     """What to choose on validation subjects before the test part is opened once: lambda=0.1,0.5 temperature=2,4; also
-    alpha, epochs, learning-rate, weight-decay, loss, weighing. With folds, in each anew, out of those it trains on."""
+    alpha, epochs, learning-rate, weight-decay, loss, weighing, none of which is given a value besides. With folds, in each
+    anew, out of those it trains on."""
     protocol: Literal["clean", "lab"] = "clean"
     """clean chooses nothing on the test part. lab reproduces published tables: the epoch that is best on the test part,
     the step course and a kd divided by the number of classes; its rows are marked optimistic."""

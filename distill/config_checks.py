@@ -8,7 +8,7 @@ from distill.augment import parse_augment
 from distill.config import Run
 from distill.models import check_model, list_models
 from distill.rates import check_course
-from distill.selection import candidates
+from distill.selection import candidates, check_unchosen, selectors
 from distill.teacher_names import RIDGES, parse_teacher
 from distill.views import SIGNAL
 from tsimage.errors import UserError, unknown
@@ -60,6 +60,7 @@ def _check_protocol(run: Run) -> None:
             )
         if run.evaluate == "validation":
             raise UserError("select chooses on validation subjects already: leave out evaluate validation")
+        check_unchosen(run, selectors(run.select))
         candidates(run)
 
 

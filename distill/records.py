@@ -16,8 +16,9 @@ import pandas as pd
 
 from distill.config import Run
 from distill.layout import GRID, LOGITS, PREDICTIONS, RESULT, described, has_candidates, is_sealed, read_result
-from distill.options import run_from
+from distill.options import options_of, run_from
 from distill.sealed import unpack
+from distill.selection import parse_select
 from distill.status import RunStatus, status
 from tsimage import atomic
 from tsimage.errors import UserError
@@ -33,7 +34,7 @@ class Record:
     name : str
         What the run is called: by its folder, or in its grid.
     run : Run
-        With the values that were chosen, if any; where each fold has its own, with those that were asked for.
+        With the values that were chosen, if any, and nothing left to select; where each fold has its own, with the defaults.
     about : dict
         Of `run.json`; empty where the run has not begun.
     result : dict or None
@@ -57,6 +58,18 @@ class Record:
     @property
     def is_done(self) -> bool:
         return self.result is not None
+
+    @property
+    def asked(self) -> Run:
+        """The run as it was asked for: where values were chosen, with what they were chosen among in their place."""
+        select = self.about["run"]["select"] if self.about else ()
+        chosen = dict.fromkeys(parse_select(select))
+        return run_from(options_of(self.run) | {"select": list(select)} | chosen) if select else self.run
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """All options of the run, flat, as JSON types: the values that were chosen, and what they were chosen among."""
+        return options_of(self.run) | {"select": list(self.asked.select)}
 
     @property
     def test_to_train(self) -> float:
@@ -227,7 +240,7 @@ def _described(path: Path) -> tuple[dict[str, Any], Run]:
     try:
         options = dict(about["run"])
         about["sha256"]
-        run = run_from({**options.pop("read"), **options})
+        run = run_from({**options.pop("read"), **options, "select": None})
         about["data"]["name"], about["data"]["classes"], about["data"]["windows_sha256"], about["trainings"]
         about["split"]["parts"], about["split"]["subjects_in_both"], dict(about["chosen"] or {})
         about["environment"]["code_sha256"], about["environment"]["precision"]

@@ -143,7 +143,7 @@ def fold_rows(records: Sequence[Record]) -> list[Row]:
 def _rows_of(record: Record, data: str) -> Iterator[Row]:
     """Make the rows of one run, without names."""
     run = record.run
-    options = options_of(run) | dict.fromkeys(_chosen_in_folds(record), IN_EACH_FOLD)
+    options = record.options | dict.fromkeys(_chosen_in_folds(record), IN_EACH_FOLD)
     if record.result is None:
         roles = ["scratch", *(["control"] if run.warm_start else []), "student"]
         models: list[dict[str, Any]] = [

@@ -30,7 +30,7 @@ from distill.progress import Progress
 from distill.proposals import SEARCHED, Span, Trial, frozen, open_journal, propose, trials_in
 from distill.runner import alone, check_folder, execute
 from distill.seeds import random_seed
-from distill.selection import Candidate, share, with_values
+from distill.selection import Candidate, check_unchosen, share, with_values
 from tsimage import atomic
 from tsimage.datasets import load
 from tsimage.errors import UserError, unknown
@@ -194,9 +194,11 @@ def check_search(run: Run, space: Mapping[str, Span], trials: int) -> None:
             "a search trains without the validation subjects, and a teacher of an earlier run was trained on another split: "
             "name the teachers without @DIR"
         )
-    for name, span in space.items():
+    for name in space:
         if name not in SEARCHED:
             raise unknown("option to search", name, SEARCHED)
+    check_unchosen(run, dict.fromkeys(space, "the search"))
+    for name, span in space.items():
         shown = f"{words_of(name)} from {span.low:g} to {span.high:g}"
         if not -math.inf < span.low < span.high < math.inf:
             raise UserError(f"the range of {shown} is empty: give a lower and a higher number")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -84,6 +84,41 @@ def parse_select(select: Sequence[str]) -> dict[str, list[Any]]:
     return found
 
 
+def check_unchosen(run: Run, chosen: Mapping[str, str], explicit: Collection[str] = ()) -> None:
+    """Refuse a value of an option that is to be chosen, since nothing would be done with it.
+
+    Parameters
+    ----------
+    run : Run
+        A value that is the default of its option counts as not given.
+    chosen : mapping of str to str
+        What chooses, as `select 'lambda=0.1,0.5'`, by the name of the option.
+    explicit : collection of str
+        Options that were given even so, with - as on the command line.
+
+    Raises
+    ------
+    UserError
+        If a value was given.
+    """
+    for name, by in chosen.items():
+        field = _field(name)
+        value, words = getattr(run, field), name.replace("_", "-")
+        if value != type(run).__dataclass_fields__[field].default or words in explicit:
+            raise UserError(f"{words} {value} does nothing, as {by} chooses it: leave out one of them")
+
+
+def selectors(select: Sequence[str]) -> dict[str, str]:
+    """Return what chooses each option that is selected, in words; see `check_unchosen`.
+
+    Examples
+    --------
+    >>> selectors(["learning-rate=0.1,0.5"])
+    {'learning_rate': "select 'learning-rate=0.1,0.5'"}
+    """
+    return {name: f"select '{text}'" for name, text in zip(parse_select(select), select, strict=True)}
+
+
 def candidates(run: Run) -> list[Candidate]:
     """Return the runs that try every combination on validation subjects: on one split, even where the run has folds.
 
@@ -103,8 +138,12 @@ def candidates(run: Run) -> list[Candidate]:
 
 def with_values(run: Run, values: dict[str, Any]) -> Run:
     """Return the run with these values, in which nothing is left to select."""
-    options = {"lambda_" if name == "lambda" else name: value for name, value in values.items()}
-    return replace(run, select=(), **options)
+    return replace(run, select=(), **{_field(name): value for name, value in values.items()})
+
+
+def _field(name: str) -> str:
+    """Return the field of a run that holds an option."""
+    return "lambda_" if name == "lambda" else name
 
 
 def share(candidate: Candidate, folder: Path, first: Candidate, first_folder: Path) -> None:

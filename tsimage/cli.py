@@ -335,6 +335,12 @@ def command_line() -> list[str]:
     return list(_running)
 
 
+def options_given() -> frozenset[str]:
+    """Return the names of the options on the command line that `main_for` runs, without dashes before and with - inside."""
+    flags = (word.partition("=")[0] for word in _running if word.startswith("--"))
+    return frozenset(flag.removeprefix("--").replace("_", "-") for flag in flags)
+
+
 def main_for(
     program: str, description: str, commands: dict[str, Callable[..., Any]], args: Sequence[str] | None
 ) -> None:

@@ -81,7 +81,7 @@ def read_earlier(folder: str | Path) -> Earlier:
         read = options.pop("read")
         return Earlier(
             folder=Path(folder),
-            run=run_from({**options, **read}),
+            run=run_from({**options, **read, "select": None}),  # with the values that were chosen
             windows_sha256=content["data"]["windows_sha256"],
             split=dict(content["split"]),
             is_finished=(Path(folder) / "result.json").exists(),

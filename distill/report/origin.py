@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from distill.environment import code_sha256
-from distill.options import command, options_of
+from distill.options import command
 from distill.report.page import Section
 from distill.report.parts import Code, Facts, Prose
 from distill.report.study import Study
@@ -75,17 +75,16 @@ def versions(study: Study) -> Section:
     """What made the numbers, what remains different from the defaults, and how to make them again."""
     environment = study.record.about["environment"]
     facts = tuple((words, str(environment[name])) for name, words in WORDS.items() if name in environment)
-    run = study.record.run
     parts: list[Any] = [
         Facts(items=(("loss of the student", study.record.about["formula"]), *facts)),
-        Code(content=command(run), label="Command that does this run"),
+        Code(content=command(study.record.asked), label="Command that does this run"),
         Code(content=study.command, label="Command that makes this page"),
     ]
     if environment["code_sha256"] != code_sha256():
         parts.insert(1, Prose(content="The run was made by another version of the code than this page.", notice=True))
     rows = tuple(
         (name.replace("_", "-"), _written(value))
-        for name, value in options_of(run).items()
+        for name, value in study.record.options.items()
         if value not in (None, [], "", False)
     )
     parts.append(

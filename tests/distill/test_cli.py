@@ -39,6 +39,29 @@ def test_run_ends_with_the_table_and_says_when_it_is_finished(capsys, tmp_path):
     assert len(list((tmp_path / "runs").iterdir())) == 1
 
 
+@pytest.mark.parametrize(
+    ("select", "given", "sentence"),
+    [
+        ("lambda=0.1,0.5", ["--lambda", "0.7"], "lambda 0.7 does nothing, as select 'lambda=0.1,0.5' chooses it"),
+        ("weight-decay=0,1", ["--weight_decay=1e-4"], "weight-decay 0.0001 does nothing, as select 'weight-decay=0,1' chooses it"),
+        ("loss=kd,dkd", ["--loss", "kd"], "loss kd does nothing, as select 'loss=kd,dkd' chooses it"),
+    ],
+)  # fmt: skip
+def test_a_value_given_beside_its_selection_is_refused_even_if_it_is_the_default(
+    capsys, tmp_path, select, given, sentence
+):
+    assert fails(capsys, "--select", select, *given) == f"distill: {sentence}: leave out one of them\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_value_given_beside_its_search_is_refused_even_if_it_is_the_default(capsys):
+    with pytest.raises(SystemExit):
+        main(["search", *QUICK, "--space", "lambda=0.1..0.9", "--lambda", "0.7"])
+    assert capsys.readouterr().err == (
+        "distill: lambda 0.7 does nothing, as the search chooses it: leave out one of them\n"
+    )
+
+
 def test_selection_from_the_command_line_is_finished_once(capsys):
     def says(*args):
         main(["run", *QUICK, "--epochs", "1", "--select", "lambda=0.2,0.8", "--out", "here", *args])

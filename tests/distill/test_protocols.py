@@ -104,6 +104,16 @@ def test_patience_stops_on_people_of_the_training_part(people, tmp_path):
          "validation subjects, and a teacher of an earlier run was trained on one: name the teachers without @DIR"),
         ({"select": ("lambda=0.1,0.2",), "evaluate": "validation"}, "select chooses on validation subjects already: leave out "
          "evaluate validation"),
+        ({"select": ("temperature=2,4", "lambda=0.1,0.5"), "lambda_": 0.3}, "lambda 0.3 does nothing, as select 'lambda=0.1,0.5' "
+         "chooses it: leave out one of them"),
+        ({"select": ("alpha=0.1,0.3",), "alpha": 0.3}, "alpha 0.3 does nothing, as select 'alpha=0.1,0.3' chooses it: leave out one "
+         "of them"),
+        ({"select": ("temperature=2,4",), "temperature": 4}, "temperature 4.0 does nothing, as select 'temperature=2,4' chooses it: "
+         "leave out one of them"),
+        ({"select": ("learning-rate=0.1,0.2",), "learning_rate": 1}, "learning-rate 1.0 does nothing, as select "
+         "'learning-rate=0.1,0.2' chooses it: leave out one of them"),
+        ({"select": ("loss=kd,dkd",), "loss": "kd+sp"}, "loss kd+sp does nothing, as select 'loss=kd,dkd' chooses it: leave out one "
+         "of them"),
         ({"protocol": "lab", "patience": 3}, "patience has no place in protocol lab, which chooses the epoch on the test part: "
          "leave it out"),
         ({"warm_start": True, "patience": 2}, "warm-start compares with a control that was trained for as long, and patience makes "

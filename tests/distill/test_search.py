@@ -236,6 +236,8 @@ def test_ranges_as_they_may_be_written():
         ({"teacher": "wrn10-1:mtf"}, {"alpha": Span(low=0, high=1)}, 1,
          "alpha weighs one image teacher against one signal teacher, but the only teacher is wrn10-1:mtf: leave it out, or name one of each"),
         ({"select": ("alpha=0,1",)}, {"lambda": Span(low=0, high=1)}, 1, "select and a search choose both: leave out select"),
+        ({"lambda_": 0.5}, {"alpha": Span(low=0, high=1), "lambda": Span(low=0, high=1)}, 1,
+         "lambda 0.5 does nothing, as the search chooses it: leave out one of them"),
         ({"evaluate": "validation"}, {"lambda": Span(low=0, high=1)}, 1, "a search looks at validation subjects already: leave out evaluate validation"),
         ({"folds": "loso"}, {"lambda": Span(low=0, high=1)}, 1,
          "a search over folds would see everybody who is tested: search on one split, then give folds"),

@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 
 import distill
+from distill.audit.earlier import read_earlier
+from distill.records import read_records
 from tests.distill.tiny_runs import QUICK, shas
 
 
@@ -41,6 +43,11 @@ def test_what_is_selected_is_chosen_on_validation_subjects_and_tested_once(peopl
     again = distill.run(run, windows=own, folder=tmp_path / "run")
     assert again.was_finished
     assert again.content == result.content
+    (read,) = read_records([result.folder])
+    assert (read.run.lambda_, read.run.temperature, read.run.select) == (best["lambda"], best["temperature"], ())
+    assert read.options["select"] == ["lambda=0.0,1.0", "temperature=2,8"]
+    assert read.asked == replace(run, data="made")  # which its command does again
+    assert read_earlier(result.folder).run == read.run
 
 
 def test_selection_ignores_the_test_part(people, tmp_path):
@@ -56,7 +63,8 @@ def test_selection_ignores_the_test_part(people, tmp_path):
 
 def test_epochs_are_selected_with_teachers_of_their_own(people, tmp_path):
     own = replace(people, split=np.where(people.subjects == "ann", "test", "train"))
-    result = distill.run(distill.Run(**QUICK, select=("epochs=1,2",)), windows=own, folder=tmp_path / "run")
+    free = {name: value for name, value in QUICK.items() if name != "epochs"}
+    result = distill.run(distill.Run(**free, select=("epochs=1,2",)), windows=own, folder=tmp_path / "run")
     one, two = (shas(result.folder / "select" / str(n)) for n in (1, 2))
     assert not set(one.values()) & set(two.values())
 
