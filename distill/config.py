@@ -51,7 +51,8 @@ class Run:
     signal, gasf, gadf, mtf or a stack as gasf+gadf+mtf; NETWORK:VIEW=WEIGHT weighs it (all or none, summing to 1).
     minirocket:signal and hydra:signal are random convolutions with a ridge, whose logits are cross-fitted by subject
     (by recording where no subjects are known).
-    NETWORK@DIR, NETWORK:VIEW@DIR and NETWORK:VIEW@DIR=WEIGHT take it from an earlier run on the same windows."""
+    NETWORK@DIR, NETWORK:VIEW@DIR and NETWORK:VIEW@DIR=WEIGHT take it from an earlier run on the same windows; the same
+    NETWORK:VIEW may come from several."""
     student: str = "wrn16-1"
     """Network of the student (distill models lists them all); it sees only the raw signal."""
     data: str = "basic-motions"

@@ -24,7 +24,7 @@ from distill.config import Run
 from distill.device import choose_device, choose_precision
 from distill.environment import environment_of
 from distill.selection import with_values
-from distill.sources import check_source, read_source
+from distill.sources import check_apart, check_source, read_source
 from distill.splits import Split, cross_validation, split_windows, with_stopping
 from distill.teacher_names import RIDGES, Teacher
 from distill.teaching import live
@@ -46,6 +46,13 @@ class Training:
     split: Split
     seed: int
     folder: Path
+    apart: str = ""
+    """As of a `Teacher`."""
+
+    @property
+    def model(self) -> str:
+        """Network and view, as no other model of its role is called in its run."""
+        return f"{self.network}:{self.view.name}{self.apart}"
 
     @property
     def name(self) -> str:
@@ -56,7 +63,7 @@ class Training:
             "control": "from scratch, trained on",
             "student": "distilled",
         }[self.role]
-        return f"seed {self.seed}  {label} {self.network}:{self.view.name}"
+        return f"seed {self.seed}  {label} {self.model}"
 
     @property
     def title(self) -> str:
@@ -138,6 +145,7 @@ class Plan:
         self.teachers: tuple[Teacher, ...] = run.teachers()
         self.sources = {t.source: read_source(t) for t in self.teachers if t.source}
         self.taken = {t.name: check_source(self, t) for t in self.teachers if t.source}
+        check_apart(self.teachers, self.taken)
         for teacher in self.teachers:
             imager = run.imager(teacher.view)
             if imager is not None:
@@ -211,6 +219,7 @@ class Plan:
             split=split,
             seed=seed,
             folder=self._fold_folder(folder, split) / parent / f"teacher-{teacher.network}-{teacher.view}",
+            apart=teacher.apart,
         )
         return training if teacher.source else self._pooled(training)
 
@@ -226,13 +235,13 @@ class Plan:
 
     def cache_path(self, teacher: Teacher, split: Split, seed: int) -> Path:
         """Return where what a teacher says of the training windows is kept: here, even if it comes from another run."""
-        name = "embeddings.safetensors" if self.run.compares_embeddings else "logits.safetensors"
-        if teacher.source and self.pool is not None:  # beside the trainings, of which none may be at work there
+        folder = self.teacher_training(replace(teacher, source=""), split, seed).folder
+        if teacher.source and (self.pool is not None or teacher.apart):
             key = self.teacher_training(teacher, split, seed).folder.relative_to(teacher.source).as_posix()
             slug = re.sub(r"[^A-Za-z0-9.+-]+", "_", f"taken-{teacher.network}-{teacher.view}")[:100]
-            return self.pool / f"{slug}-{self.taken[teacher.name][key][:16]}" / name
-        folder = self.teacher_training(replace(teacher, source=""), split, seed).folder
-        return folder / name
+            parent = self.pool or folder.parent  # beside the trainings, of which none may be at work there
+            folder = parent / f"{slug}-{self.taken[teacher.name][key][:16]}"
+        return folder / ("embeddings.safetensors" if self.run.compares_embeddings else "logits.safetensors")
 
     def student_training(self, role: Role, split: Split, seed: int) -> Training:
         """Return the training of the student from scratch, distilled, or as the control of a warm start."""

@@ -73,7 +73,7 @@ def evaluated(plan: Plan) -> dict[str, Any]:
                 made["accuracy_by_fold"] = {s.fold: float(right[folds == s.fold].mean()) for s in plan.splits}
             if model.about["role"] != "teacher":
                 made["agreement"] = {
-                    "{network}:{view}".format(**other.about): float(
+                    "{network}:{view}{apart}".format(**other.about): float(
                         (other.said(seed).argmax(1) == said.argmax(1)).mean()
                     )
                     for other in models.values()
@@ -120,7 +120,7 @@ def _looked_at(plan: Plan) -> dict[str, _Model]:
         for part, training in here:
             logits, record = logits_of(part, training, samples, held_out)
             _check_finite(logits, training, held_out.ids)
-            which = f"{training.role} {training.network}:{training.view.name}"
+            which = f"{training.role} {training.model}"
             if which not in models:
                 models[which] = _Model(about=_about(plan, training, record, weights))
             models[which].logits.setdefault(training.seed, []).append(logits)
@@ -146,11 +146,12 @@ def _about(plan: Plan, training: Training, record: dict[str, Any], weights: dict
     _, macs = size_of(
         training.network, dims=view.dims, in_channels=view.channels, classes=len(plan.windows.class_names), size=size
     )
-    weight = weights.get(f"{training.network}:{view.name}") if training.role == "teacher" else None
+    weight = weights.get(training.model) if training.role == "teacher" else None
     return {
         "role": training.role,
         "network": training.network,
         "view": view.name,
+        "apart": training.apart,
         "weight": None if isinstance(weight, str) else weight,
         "parameters": record["parameters"],
         "macs": macs,

@@ -63,13 +63,10 @@ class Row:
     """Scores by seed, as in `result.json`."""
     sources: dict[int, Record] = field(default_factory=dict)
     """The run that a seed is of; of several that share it, the first."""
+    columns: dict[int, str] = field(default_factory=dict)
+    """What the model is called in the predictions and logits of the run that a seed is of."""
     missing: dict[int, str] = field(default_factory=dict)
     """Why a seed has no scores, in words."""
-
-    @property
-    def column(self) -> str:
-        """What the model is called in the predictions and logits of its run, before the seed."""
-        return f"{self.role} {self.network}:{self.view}"
 
     @property
     def is_optimistic(self) -> bool:
@@ -90,12 +87,12 @@ class Row:
     def said(self, seed: int) -> pd.DataFrame:
         """Return, by window id, the `subject`, the `label` and what the model `said` with a seed."""
         seen = self.sources[seed].predictions
-        made = seen[["subject", "label"]].assign(said=seen[f"{self.column} seed {seed}"])
+        made = seen[["subject", "label"]].assign(said=seen[self.columns[seed]])
         return made.set_index(seen["window"])
 
     def logits(self, seed: int) -> np.ndarray:
         """Return the logits (window, class) with a seed, in the order of `said`."""
-        return self.sources[seed].logits[f"{self.column} seed {seed}"]
+        return self.sources[seed].logits[self.columns[seed]]
 
 
 def fold_rows(records: Sequence[Record]) -> list[Row]:
@@ -147,7 +144,7 @@ def _rows_of(record: Record, data: str) -> Iterator[Row]:
     if record.result is None:
         roles = ["scratch", *(["control"] if run.warm_start else []), "student"]
         models: list[dict[str, Any]] = [
-            {"role": "teacher", "network": t.network, "view": t.view} for t in run.teachers()
+            {"role": "teacher", "network": t.network, "view": t.view, "apart": t.apart} for t in run.teachers()
         ]
         models += [{"role": role, "network": run.student, "view": SIGNAL} for role in roles]
     else:
@@ -167,7 +164,13 @@ def _rows_of(record: Record, data: str) -> Iterator[Row]:
             row.about = {name: model[name] for name in ("weight", "parameters", "macs", "bytes")}
             row.seeds = {int(seed): scores for seed, scores in model["seeds"].items()}
             row.sources = dict.fromkeys(row.seeds, record)
+            row.columns = {seed: f"{row.role} {model_name(model)} seed {seed}" for seed in row.seeds}
         yield row
+
+
+def model_name(model: Mapping[str, Any]) -> str:
+    """Return network and view of a model of a result, as no other of its role is called there."""
+    return f"{model['network']}:{model['view']}{model.get('apart', '')}"
 
 
 def _chosen_in_folds(record: Record) -> set[str]:
@@ -180,10 +183,9 @@ def _own(options: Mapping[str, Any], model: Mapping[str, Any], record: Record) -
     if model["view"] == SIGNAL and model["role"] != "student":
         left |= _IMAGES
     own = {name: value for name, value in options.items() if name not in left}
-    name = f"{model['network']}:{model['view']}"
     if model["role"] == "teacher":
         for teacher in record.run.teachers():
-            if teacher.name == name and teacher.source:  # it was trained by the options of another run
+            if teacher.name == model_name(model) and teacher.source:  # it was trained by the options of another run
                 own["teacher"] = teacher.source
     if own.get("alpha", 0) is None:
         own["alpha"] = _default_alpha(record.run)
@@ -207,10 +209,11 @@ def _join(row: Row, other: Row) -> None:
     for seed, scores in other.seeds.items():
         if seed not in row.seeds:
             row.seeds[seed], row.sources[seed] = scores, other.sources[seed]
+            row.columns[seed] = other.columns[seed]
         elif row.seeds[seed]["trainings"] != scores["trainings"]:
             first, second = row.sources[seed].folder, other.sources[seed].folder
             raise UserError(
-                f"'{first}' and '{second}' both have seed {seed} of {row.column}, trained alike but with other weights, as by "
+                f"'{first}' and '{second}' both have seed {seed} of {row.role} {row.network}:{row.view}, trained alike but with other weights, as by "
                 "another version or machine: give one of them"
             )
     for seed, why in other.missing.items():

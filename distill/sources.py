@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,11 +57,12 @@ def check_source(plan: Plan, teacher: Teacher) -> dict[str, str]:
         raise UserError(
             f"{name} was trained with other {different}: take one that was trained with these, or train it here"
         )
-    if teacher.name not in known:
+    called = f"{teacher.network}:{teacher.view}"
+    if called not in known and not any(other.startswith(f"{called}@") for other in elsewhere):
         raise UserError(
             f"{name} is none of the teachers of that run ({', '.join(known)}): name one of these, or train it here"
         )
-    if teacher.name in elsewhere:
+    if called in elsewhere or called not in known:
         raise UserError(
             f"{name} was taken from an earlier run by that one: name the directory of the run that trained it"
         )
@@ -81,6 +83,25 @@ def check_source(plan: Plan, teacher: Teacher) -> dict[str, str]:
                     f"{name}: '{training.folder / 'training.json'}' describes no training: train it anew"
                 ) from error
     return taken
+
+
+def check_apart(teachers: Sequence[Teacher], taken: Mapping[str, Mapping[str, str]]) -> None:
+    """See that no two teachers of earlier runs are the same; `taken` are the sha256 of their weights, by name and training.
+
+    Raises
+    ------
+    UserError
+        If two have the same weights, as those of two runs that differ only in what the student does.
+    """
+    seen: dict[str, Teacher] = {}
+    for teacher in teachers:
+        for sha in taken.get(teacher.name, {}).values():
+            other = seen.setdefault(sha, teacher)
+            if other is not teacher:
+                raise UserError(
+                    f"{_of_source(teacher)} has the same weights as that of '{Path(other.source)}': name it once and give it the "
+                    "weight of both"
+                )
 
 
 def _difference(before: dict[str, Any], plan: Plan, teacher: Teacher) -> str:

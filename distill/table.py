@@ -45,7 +45,7 @@ def table(result: dict[str, Any], metric: str = "accuracy") -> pd.DataFrame:
     scratch = by_role.get("control", by_role["scratch"])
     for model in result["models"]:
         values = {seed: _percent(scores[metric]) for seed, scores in model["seeds"].items()}
-        row = {key: model[key] for key in ("role", "network", "view", "weight", "parameters")}
+        row = {key: model.get(key, "") for key in ("role", "network", "view", "apart", "weight", "parameters")}
         row |= spread(list(values.values())) | {"seeds": values}
         if model["role"] == "student":
             baseline = [_percent(scratch["seeds"][seed][metric]) for seed in values]
@@ -73,7 +73,7 @@ def format_table(result: dict[str, Any]) -> str:
     for name in columns if people is None else [*columns, "mean of subjects"]:
         grid.add_column(name, justify="left" if name in ("model", "by seed") else "right", no_wrap=True)
     titles = {
-        "teacher": "teacher {}:{}",
+        "teacher": "teacher {}:{}{}",
         "scratch": "{} from scratch",
         "control": "{} from scratch, trained on",
         "student": "{} distilled",
@@ -91,7 +91,8 @@ def format_table(result: dict[str, Any]) -> str:
                 difference += f", 95 % interval {low:+.2f} to {high:+.2f}"
             lines.append(f"Distilled minus {baseline}, paired by seed: {difference}")
         grid.add_row(
-            titles[row["role"]].format(row["network"], row["view"]) + (" (optimistic)" if optimistic else ""),
+            titles[row["role"]].format(row["network"], row["view"], row["apart"])
+            + (" (optimistic)" if optimistic else ""),
             ""
             if row["role"] != "teacher"
             else "varies"

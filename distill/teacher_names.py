@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from distill.models import check_model, parse_model
 from distill.views import SIGNAL, check_view
@@ -30,10 +32,13 @@ class Teacher:
     weight: float
     source: str = ""
     """Directory of the earlier run that it comes from; empty if it is trained here."""
+    apart: str = ""
+    """Of one from an earlier run, where another teacher has its network and view: @ and the end of the directory, as @first."""
 
     @property
     def name(self) -> str:
-        return f"{self.network}:{self.view}"
+        """What no other teacher of the run is called: NETWORK:VIEW, or NETWORK:VIEW@DIR where another is that too."""
+        return f"{self.network}:{self.view}{self.apart}"
 
 
 def parse_teachers(texts: Sequence[str], alpha: float | None = None) -> tuple[Teacher, ...]:
@@ -49,27 +54,48 @@ def parse_teachers(texts: Sequence[str], alpha: float | None = None) -> tuple[Te
     Raises
     ------
     UserError
-        For an unknown network or view, a teacher named twice, or weights that do not fit.
+        For an unknown network or view, a teacher of the same run named twice, or weights that do not fit.
 
     Examples
     --------
     >>> [(t.name, t.weight) for t in parse_teachers(["wrn16-1:mtf=0.25", "wrn16-3:signal=0.75"])]
     [('wrn16-1:mtf', 0.25), ('wrn16-3:signal', 0.75)]
+    >>> [t.name for t in parse_teachers(["wrn16-1:mtf@runs/a", "wrn16-1:mtf@runs/b", "wrn16-1:signal@runs/a"])]
+    ['wrn16-1:mtf@a', 'wrn16-1:mtf@b', 'wrn16-1:signal']
     """
     if not texts:
         raise UserError("no teacher is named: give at least one, as wrn28-3 or wrn28-3:gasf")
     named: list[NamedTeacher] = []
     for text in texts:
         named += parse_teacher(text)
-    names = [f"{network}:{view}" for network, view, *_ in named]
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"teacher '{name}' is named twice: name it once and give it the weight of both")
+    aparts = []
+    for network, view, source, _ in named:
+        alike = [other for *what, other, _ in named if what == [network, view]]
+        if sum(_parts(other) == _parts(source) for other in alike) > 1:
+            whose = f"{network}:{view}" + (f"@{source}" if source else "")
+            raise UserError(f"teacher '{whose}' is named twice: name it once and give it the weight of both")
+        aparts.append(_apart(source, alike))
+    names = [f"{network}:{view}{apart}" for (network, view, *_), apart in zip(named, aparts, strict=True)]
     weights = _weights(named, names, alpha)
     return tuple(
-        Teacher(network=network, view=view, weight=weight, source=source)
-        for (network, view, source, _), weight in zip(named, weights, strict=True)
+        Teacher(network=network, view=view, weight=weight, source=source, apart=apart)
+        for (network, view, source, _), weight, apart in zip(named, weights, aparts, strict=True)
     )
+
+
+def _parts(source: str) -> tuple[str, ...]:
+    """Return the parts of a directory's path, the same however it is written; none of a teacher that is trained here."""
+    return Path(os.path.normpath(source)).parts if source else ()
+
+
+def _apart(source: str, alike: Sequence[str]) -> str:
+    """Return @ and as few of the last parts of a directory as no other ends with; nothing where there is no other."""
+    mine, others = _parts(source), [_parts(other) for other in alike if _parts(other) != _parts(source)]
+    if not mine or not others:
+        return ""
+    ends = (mine[-n:] for n in range(1, len(mine) + 1))
+    shortest = next((end for end in ends if all(other[-len(end) :] != end for other in others)), mine)
+    return f"@{Path(*shortest).as_posix()}"
 
 
 def parse_teacher(text: str) -> list[NamedTeacher]:

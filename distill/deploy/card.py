@@ -181,7 +181,7 @@ def _robustness(model: Mapping[str, Any], run: Path, stressed: pd.DataFrame | No
     mine = stressed[(stressed["role"] == model["role"]) & (stressed["seed"] == model["seed"])]
     mine = mine[mine["fold"] == model["fold"]]  # with folds every model has seen other people
     if model["role"] == "teacher":
-        mine = mine[mine["model"] == f"teacher {model['network']}:{SIGNAL}"]
+        mine = mine[mine["model"] == f"teacher {model['network']}:{SIGNAL}{model['apart']}"]
     rows = []
     for name, group in mine.groupby("condition", sort=False):
         levels = [

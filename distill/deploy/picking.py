@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from distill.finished import trained_network
 from distill.plan import Plan, Training
 from distill.records import Record, read_records
 from distill.rereading import at_home, windows_again
+from distill.rows import model_name
 from distill.splits import Split
 from distill.teacher_names import RIDGES
 from distill.views import SIGNAL
@@ -66,7 +68,8 @@ class Picked:
 
         Folds are numbered, since their names may be anything.
         """
-        role = "teacher-signal" if self.role == "teacher" else self.role
+        apart = re.sub(r"[^A-Za-z0-9.+-]+", "-", self.about.get("apart", ""))
+        role = f"teacher-signal{apart}" if self.role == "teacher" else self.role
         return f"{self.network}-{role}-seed-{self.seed}" + (f"-fold-{self.split.number}" if self.split.fold else "")
 
     @property
@@ -86,7 +89,7 @@ def pick(
         A run directory.
     role : str
         `student` (the distilled one), `scratch`, `control`, `teacher:VIEW`, or `teacher:NETWORK:VIEW` where several teachers
-        look at the same.
+        look at the same, with the @DIR of the table where there is one.
     seed : int, optional
         The first of the run by default; the score of a seed chooses nothing.
     fold : str
@@ -152,14 +155,14 @@ def _model(record: Record, role: str) -> Mapping[str, Any]:
         name = model["role"]
         if name == "teacher":
             several = views.count(model["view"]) > 1
-            name += f":{model['network']}:{model['view']}" if several else f":{model['view']}"
-            models.setdefault(f"teacher:{model['network']}:{model['view']}", model)
+            name += f":{model_name(model)}" if several else f":{model['view']}"
+            models.setdefault(f"teacher:{model_name(model)}", model)
         models[name] = model
     if role not in models:
         fit = [name for name, one in models.items() if one["view"] == SIGNAL and one["network"] not in RIDGES]
         raise unknown("role", role, reversed(fit))
     model = models[role]
-    named = f"{model['role']} '{model['network']}:{model['view']}'"
+    named = f"{model['role']} '{model_name(model)}'"
     if model["view"] != SIGNAL:
         raise UserError(
             f"{named} looks at images, and painting them is no part of an exported model: export the student, or a teacher on the "
@@ -199,9 +202,9 @@ def _check_fold(record: Record, fold: str) -> None:
 
 
 def _training(plan: Plan, model: Mapping[str, Any], seed: int, fold: str) -> tuple[Plan, Training]:
-    wanted = (model["role"], model["network"], model["view"], seed, fold)
+    wanted = (model["role"], model_name(model), seed, fold)
     return next(
         (part, training)
         for part, training in plan.tasks()
-        if (training.role, training.network, training.view.name, training.seed, training.split.fold) == wanted
+        if (training.role, training.model, training.seed, training.split.fold) == wanted
     )

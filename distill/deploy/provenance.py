@@ -32,6 +32,7 @@ def provenance(picked: Picked) -> dict[str, Any]:
         "model": {
             "role": picked.role,
             "network": picked.network,
+            "apart": picked.about.get("apart", ""),
             "seed": picked.seed,
             "fold": picked.split.fold,
             "weights_sha256": picked.trained["weights_sha256"],

@@ -165,7 +165,7 @@ def check(term: Term, student: Trace, teachers: Sequence[Trace], names: Sequence
             )
     if loss.timed:
         for (who, trace), view in zip(networks[1:], names, strict=True):
-            _check_time(name, who, student, trace, view.partition(":")[2])
+            _check_time(name, who, student, trace, view.partition(":")[2].partition("@")[0])
 
 
 def _check_time(name: str, who: str, student: Trace, teacher: Trace, view: str) -> None:

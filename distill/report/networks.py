@@ -39,8 +39,7 @@ def network_of(study: Study, row: Row) -> tuple[nn.Module, View] | None:
     seed = min(row.seeds)
     folder = study.record.trainings.get(row.seeds[seed]["trainings"][0]["weights_sha256"])
     for plan, training in study.plan.tasks():
-        what = (training.role, training.network, training.view.name, training.seed)
-        if folder is not None and what == (row.role, row.network, row.view, seed):
+        if folder is not None and row.columns[seed] == f"{training.role} {training.model} seed {training.seed}":
             samples = plan.samples(training.split.train[:2])
             model, _ = trained_network(plan, replace(training, folder=folder), samples)
             return model.to("cpu"), training.view

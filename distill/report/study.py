@@ -160,5 +160,7 @@ def _plan_of(record: Record, windows: Windows | None) -> tuple[Plan | None, str]
 def short_name(row: Row) -> str:
     """Return what a model of one run is called where no other run is shown."""
     if row.role == "teacher":
-        return f"teacher {row.network}:{row.view}"
+        return next(
+            (name.rpartition(" seed ")[0] for name in row.columns.values()), f"teacher {row.network}:{row.view}"
+        )
     return {"scratch": "from scratch", "control": "from scratch, trained on", "student": "distilled"}[row.role]

@@ -17,7 +17,7 @@ from distill.plan import Plan, Training
 from distill.prediction import predict
 from distill.records import Record
 from distill.report.study import short_name
-from distill.rows import fold_rows
+from distill.rows import fold_rows, model_name
 from distill.stress.registry import CONDITIONS, Sensors, damaged
 from distill.teacher_names import RIDGES
 from tsimage.errors import UserError
@@ -58,7 +58,8 @@ def measure(plan: Plan, record: Record, conditions: Sequence[str], seed: int = 0
     UserError
         If the weights of a model are gone or damaged, or a condition is not for these windows.
     """
-    models = {row.column: (short_name(row), row.role) for row in fold_rows([record])}
+    rows = [(row.columns[min(row.seeds)].rpartition(" seed ")[0], row) for row in fold_rows([record])]
+    models = {name: (short_name(row), row.role) for name, row in rows}
     said: dict[tuple[str, str], dict[tuple[str, int], list[np.ndarray]]] = {}
     for _, tasks in groupby(plan.tasks(), key=lambda task: id(task[1].split)):
         here = list(tasks)
@@ -93,7 +94,7 @@ def _in_order(frame: pd.DataFrame, order: dict[str, int]) -> pd.DataFrame:
 
 
 def _column(training: Training) -> str:
-    return f"{training.role} {training.network}:{training.view.name}"
+    return f"{training.role} {training.model}"
 
 
 def _answer(plan: Plan, training: Training, record: Record) -> Answer:
@@ -114,8 +115,8 @@ def _answer(plan: Plan, training: Training, record: Record) -> Answer:
 def _folder(training: Training, record: Record) -> Path:
     """Return where the weights lie that the result is about."""
     assert record.result is not None
-    what = (training.role, training.network, training.view.name)
-    model = next(m for m in record.result["models"] if (m["role"], m["network"], m["view"]) == what)
+    what = (training.role, training.model)
+    model = next(m for m in record.result["models"] if (m["role"], model_name(m)) == what)
     made = model["seeds"][str(training.seed)]["trainings"]
     sha = next(one["weights_sha256"] for one in made if one["fold"] == training.split.fold)
     if sha not in record.trainings:

@@ -1,6 +1,7 @@
 """Teachers that are taken from an earlier run instead of trained."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,16 @@ import pytest
 
 import distill
 import tsimage
+from distill.deploy.picking import pick
+from distill.grid import GridPlan
+from distill.gridfile import Cell
+from distill.options import run_from
+from distill.plan import Plan
+from distill.records import read_records
+from distill.report.study import short_name
+from distill.rows import fold_rows
+from distill.stress.measuring import measure
+from distill.teacher_names import parse_teachers
 from tests.distill.tiny_runs import QUICK, shas
 
 
@@ -117,6 +128,112 @@ def test_a_teacher_that_was_itself_taken_is_named_where_it_was_trained(earlier, 
             windows=windows,
             folder=tmp_path / "third",
         )
+
+
+@pytest.fixture
+def two_earlier(earlier, tmp_path):
+    windows, before = earlier
+    other = distill.run(distill.Run(**QUICK, learning_rate=0.02), windows=windows, folder=tmp_path / "slower")
+    return windows, before.folder, other.folder
+
+
+def test_one_network_and_view_of_two_runs_are_two_teachers(two_earlier, tmp_path, capsys):
+    windows, first, second = two_earlier
+    teachers = (f"wrn10-1:signal@{first}", f"wrn10-1:signal@{second}", "wrn10-1:signal")
+    options = QUICK | {"teacher": teachers, "image_size": 32, "batch_size": 8}
+    result = distill.run(distill.Run(**options), windows=windows, folder=tmp_path / "later")
+    names = ["wrn10-1:signal@earlier", "wrn10-1:signal@slower", "wrn10-1:signal"]
+    assert list(json.loads((result.folder / "run.json").read_text())["teachers"]) == names
+    assert [f"teacher {name} " in str(result) for name in names] == [True] * 3
+    assert "[0.3333 KL(wrn10-1:signal@earlier) + 0.3333 KL(wrn10-1:signal@slower) + 0.3333 KL(wrn10-1:signal)]" in str(
+        result
+    )
+    *taught, _, student = result.content["models"]
+    shas_of = [m["seeds"]["0"]["trainings"][0]["weights_sha256"] for m in taught]
+    place = "seed-0/teacher-wrn10-1-signal"
+    assert shas_of == [shas(folder)[place] for folder in (first, second, result.folder)]
+    assert list(student["seeds"]["0"]["agreement"]) == names
+
+    (record,) = read_records([result.folder])
+    columns = [name for name in record.predictions if name.startswith("teacher")]
+    assert columns == [f"teacher {name} seed 0" for name in names]
+    own = read_records([first])[0]
+    said = own.logits["teacher wrn10-1:signal seed 0"]
+    assert np.array_equal(record.logits[columns[0]], said)
+    assert not np.array_equal(record.logits[columns[1]], said)
+    rows = fold_rows([record])
+    assert [short_name(row) for row in rows[:3]] == [f"teacher {name}" for name in names]
+    assert np.array_equal(rows[0].logits(0), said)
+    assert [row.name for row in rows[:2]] == [f"teacher wrn10-1:signal, from {folder}" for folder in (first, second)]
+    caches = sorted((result.folder / "seed-0").rglob("*/logits.safetensors"))
+    assert len(caches) == 3
+
+    picked = pick(result.folder, "teacher:wrn10-1:signal@slower", windows=windows)
+    assert picked.trained["weights_sha256"] == shas_of[1]
+    assert picked.name == "wrn10-1-teacher-signal-slower-seed-0"
+    scores = measure(Plan(record.run, windows, record.folder), record, ["clean"])
+    assert scores["model"].tolist()[:3] == [f"teacher {name}" for name in names]
+    assert scores["accuracy"].tolist()[:3] == [m["seeds"]["0"]["accuracy"] for m in taught]
+
+
+def test_teachers_of_two_runs_share_a_grid_with_those_of_one(two_earlier, tmp_path):
+    windows, first, second = two_earlier
+    both, one = ([f"wrn10-1:signal@{folder}" for folder in folders] for folders in ((first, second), (second,)))
+    quick = {"student": "wrn10-1", "epochs": 1, "seeds": [0], "precision": "fp32", "device": "cpu"}
+    cells = [Cell(run=run_from(quick | {"teacher": t}), values={"teacher": t}, line=1) for t in (both, one)]
+    plan = GridPlan(cells, tmp_path / "grid", windows)
+    keys = [part.logits_path(t, part.splits[0], 0) for part in plan.plans for t in part.teachers]
+    assert len(set(keys)) == 2
+    assert keys[1] == keys[2]  # the logits of one teacher are kept once
+
+
+def test_a_teacher_of_one_run_is_named_once(two_earlier, tmp_path, says):
+    windows, first, _ = two_earlier
+    with says(f"teacher 'wrn10-1:signal@{first}/.' is named twice: name it once and give it the weight of both"):
+        distill.Run(teacher=(f"wrn10-1:signal@{first}/.", f"wrn10-1:signal@{first}"))
+    copy = tmp_path / "copy"
+    shutil.copytree(first, copy)
+    run = distill.Run(**QUICK | {"teacher": (f"wrn10-1@{first}", f"wrn10-1:gasf@{copy}")})
+    with says(
+        f"teacher wrn10-1:gasf of '{copy}' has the same weights as that of '{first}': name it once and give it the weight of both"
+    ):
+        distill.run(run, windows=windows, folder=tmp_path / "later")
+
+
+def test_what_was_taken_beside_another_is_named_where_it_was_trained(two_earlier, tmp_path, says):
+    windows, first, second = two_earlier
+    options = QUICK | {"image_size": 32, "epochs": 1}
+    later = distill.run(
+        distill.Run(**options | {"teacher": (f"wrn10-1:signal@{first}", f"wrn10-1:signal@{second}")}),
+        windows=windows,
+        folder=tmp_path / "later",
+    )
+    with says(
+        f"teacher wrn10-1:signal of '{later.folder}' was taken from an earlier run by that one: name the directory of the run that "
+        "trained it"
+    ):
+        distill.run(
+            distill.Run(**options | {"teacher": (f"wrn10-1:signal@{later.folder}",)}),
+            windows=windows,
+            folder=tmp_path / "third",
+        )
+
+
+@pytest.mark.parametrize(
+    ("folders", "names"),
+    [
+        (("runs/a", "runs/b"), ("@a", "@b")),
+        (("one/x", "two/x", ""), ("@one/x", "@two/x", "")),
+        (("x", "two/x"), ("@x", "@two/x")),
+        (("/far/off/a", "../a"), ("@off/a", "@../a")),
+    ],
+)
+def test_names_tell_directories_apart_in_few_words(folders, names):
+    teachers = [f"wrn10-1:mtf@{folder}" if folder else "wrn10-1:mtf" for folder in folders]
+    assert [t.name for t in parse_teachers([*teachers, "wrn10-1:signal@runs/a"])] == [
+        *(f"wrn10-1:mtf{name}" for name in names),
+        "wrn10-1:signal",
+    ]
 
 
 def test_scaling_decides_only_about_images_that_it_scales(people, tmp_path):
