@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from distill.augment import Augmenter, parse_augment
+from distill.augment.effect import check_effect
 from distill.batching import Samples
 from distill.config import Run
 from distill.models import build_model
@@ -74,12 +75,24 @@ def network_of(name: str, view: View, samples: Samples, *, classes: int, seed: i
 
 
 def augmenter_of(
-    run: Run, samples: Samples, channels: Sequence[str], units: Sequence[str], seed: int
+    run: Run,
+    samples: Samples,
+    channels: Sequence[str],
+    units: Sequence[str],
+    seed: int,
+    rate_hz: float | None = None,
 ) -> Augmenter | None:
-    """Return what changes the windows of a training, None where nothing does."""
+    """Return what changes the windows of a training, None where nothing does.
+
+    Raises
+    ------
+    UserError
+        For an augmentation that these windows do not allow, or that would change none of them.
+    """
     recipe = parse_augment(run.augment)
     if not recipe.steps:
         return None
+    check_effect(recipe, samples.values.shape[2], rate_hz, run.image_size)
     deviation = samples.values.to("cpu", torch.float64).std(dim=(0, 2), correction=0)
     return Augmenter(
         recipe=recipe, channels=channels, units=units, scale=deviation.numpy(), seed=random_seed(seed, "augment")

@@ -348,7 +348,8 @@ class Plan:
 
     def augmenter(self, samples: Samples, seed: int) -> Augmenter | None:
         """Return what changes the windows of a training, None where nothing does."""
-        return augmenter_of(self.run, samples, self.windows.channels, self.windows.units, seed)
+        windows = self.windows
+        return augmenter_of(self.run, samples, windows.channels, windows.units, seed, windows.rate_hz)
 
     def formula(self) -> str:
         """Write the loss of the student; where every fold has values of its own, with how many folds have which."""
