@@ -18,6 +18,7 @@ from distill.batching import Samples, batches
 from distill.checkpoint import Checkpoints
 from distill.divergence import DivergenceError, few, not_finite
 from distill.feeding import Batch, augmented
+from distill.models.standardize import name_in_network
 from distill.prediction import predict
 from distill.rates import learning_rate
 from distill.schedule import Schedule, class_weights, optimizer_of
@@ -213,8 +214,9 @@ class Learner:
             self.model.load_state_dict(self.mean.module.state_dict())
         broken = [name for name, tensor in self.model.state_dict().items() if not bool(torch.isfinite(tensor).all())]
         if broken:
+            named = few(name_in_network(self.model, name) for name in broken)
             raise DivergenceError(
-                f"training of view '{self.view.name}' ended with weights that are not finite ({', '.join(broken[:3])}): "
+                f"training of view '{self.view.name}' ended with weights that are not finite ({named}): "
                 "lower the learning rate"
             )
         return Trained(
@@ -239,9 +241,10 @@ class Learner:
 
     def exploded(self, names: Sequence[str], positions: np.ndarray) -> DivergenceError:
         """Say of which parameters the gradient of a step is not finite."""
+        called = [name_in_network(self.model, name) for name in names]
         mend = "lower the learning rate" + (" or the weight of a loss" if self.teaching else "")
         return DivergenceError(
-            f"{self._where}: the gradient of {few(names)} is not finite on windows {few(self.samples.ids[positions])}: {mend}"
+            f"{self._where}: the gradient of {few(called)} is not finite on windows {few(self.samples.ids[positions])}: {mend}"
         )
 
     @property

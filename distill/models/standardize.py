@@ -47,3 +47,15 @@ class Standardized(nn.Sequential):
         """Return what the network shows of raw signals; see `distill.trace.Trace`."""
         network: Any = self[1]
         return network.trace(self[0](x))
+
+
+def name_in_network(model: nn.Module, name: str) -> str:
+    """Return what a parameter of a model is called in its network, whatever standardises before that.
+
+    Examples
+    --------
+    >>> model = Standardized(Standardize(torch.zeros(2), torch.ones(2)), nn.Linear(2, 3))
+    >>> [name_in_network(model, name) for name, _ in model.named_parameters()]
+    ['weight', 'bias']
+    """
+    return name.removeprefix("1.") if isinstance(model, Standardized) else name

@@ -5,8 +5,10 @@ from torch import nn
 
 from distill.batching import Samples, batches
 from distill.divergence import broken_gradients
+from distill.learner import Learner
 from distill.losses import parse_losses
 from distill.models import build_model
+from distill.models.standardize import Standardize, Standardized
 from distill.prediction import predict
 from distill.schedule import Schedule
 from distill.seeds import initialised, random_seed
@@ -182,11 +184,13 @@ def test_a_loss_that_is_not_finite_stops_at_once_and_names_the_windows():
 
 
 @pytest.mark.parametrize("step", [2, 8])
-def test_a_gradient_that_is_not_finite_stops_in_its_step_the_last_one_too(step):
+@pytest.mark.parametrize("behind", [False, True])
+def test_a_gradient_that_is_not_finite_stops_in_its_step_the_last_one_too(step, behind):
     """Else the weights were lost unseen, and windows of the next step were named, or none."""
-    data, model = samples(), network()
+    data, inner = samples(), network()
+    model = Standardized(Standardize.fit(data.values), inner) if behind else inner
     steps = iter(range(9))
-    model.head.weight.register_hook(lambda gradient: gradient / (next(steps) != step))
+    inner.head.weight.register_hook(lambda gradient: gradient / (next(steps) != step))
     epoch, batch = divmod(step, 3)
     named = ", ".join(data.ids[list(batches(data.ids, 16, 0, epoch + 1))[batch]][:3])
     with pytest.raises(UserError) as error:
@@ -196,6 +200,18 @@ def test_a_gradient_that_is_not_finite_stops_in_its_step_the_last_one_too(step):
         f"windows {named}, ...: lower the learning rate"
     )
     assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
+
+
+def test_weights_that_are_not_finite_at_the_end_are_named_as_in_the_network():
+    data, inner = samples(), network()
+    model = Standardized(Standardize.fit(data.values), inner)
+    learner = Learner(model, SIGNAL, data, SHORT, seed=0)
+    with torch.no_grad():
+        inner.stem.weight[0] = torch.nan
+    with pytest.raises(
+        UserError, match=r"ended with weights that are not finite \(stem\.weight\): lower the learning rate$"
+    ):
+        learner.finish()
 
 
 def test_gradients_whose_squares_are_infinite_are_finite():
