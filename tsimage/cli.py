@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from json import dumps
 from pathlib import Path
@@ -26,6 +26,7 @@ from rich.progress import (
 from tsimage.errors import UserError
 from tsimage.imager import Imager
 from tsimage.launch import Launch, is_worker
+from tsimage.option_help import join_lines, wrapped
 from tsimage.readers import ReadOptions
 
 if TYPE_CHECKING:
@@ -351,10 +352,14 @@ def main_for(
     arguments = list(sys.argv[1:] if args is None else args)
     # -P: what lies in the working folder is no part of the program
     _running[:] = [sys.executable, "-P", "-c", f"from {program}.cli import main; main()", *arguments]
+    asks = not {"-h", "--help"}.isdisjoint(arguments)
+    if asks and arguments[0] in commands:
+        join_lines(commands[arguments[0]])
     try:
-        tyro.extras.subcommand_cli_from_dict(
-            commands, prog=program, description=description, args=arguments, config=(tyro.conf.FlagCreatePairsOff,)
-        )
+        with wrapped(sys.stdout) if asks else nullcontext():
+            tyro.extras.subcommand_cli_from_dict(
+                commands, prog=program, description=description, args=arguments, config=(tyro.conf.FlagCreatePairsOff,)
+            )
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
