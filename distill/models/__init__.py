@@ -37,6 +37,8 @@ class Model:
         The letters before D-K in the names of a kind that has a depth D and a width K; they may end in `-gn`.
     sized : bool
         Whether it takes inputs of one size only, and so must know it when it is built.
+    image_paper : str, optional
+        Of the network on images, where that has a paper of its own.
     """
 
     name: str
@@ -47,6 +49,17 @@ class Model:
     build: Callable[..., nn.Module]
     numbered: str | None = None
     sized: bool = False
+    image_paper: str | None = None
+
+    def paper_of(self, dims: int) -> str:
+        """Return the arXiv id of the network on signals (1) or images (2).
+
+        Examples
+        --------
+        >>> MODELS["patch"].paper_of(1), MODELS["patch"].paper_of(2)  # PatchTST, ViT
+        ('2211.14730', '2010.11929')
+        """
+        return self.image_paper or self.paper if dims == 2 else self.paper
 
     def options(self, name: str) -> dict[str, Any] | None:
         """Return the options that a name of this kind holds; None for the name of another kind.
@@ -142,6 +155,7 @@ MODELS: dict[str, Model] = {
             dims=(1, 2),
             build=_patch,
             sized=True,
+            image_paper="2010.11929",
         ),
         Model(
             name="resnet18",

@@ -115,7 +115,7 @@ def model_table(in_channels: int = 3, classes: int = 6, samples: int = 128, imag
                         "dims": dims,
                         "parameters": parameters,
                         "macs": macs,
-                        "paper": model.paper,
+                        "paper": model.paper_of(dims),
                         "summary": model.summary,
                     }
                 )

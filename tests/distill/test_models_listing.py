@@ -140,3 +140,9 @@ def test_ridges_have_the_parameters_of_a_fitted_one(kind):
 
 def test_windows_too_short_for_random_convolutions_leave_them_out():
     assert not set(model_table(samples=8, image_size=16)["name"]) & {"minirocket", "hydra"}
+
+
+def test_patches_of_signals_and_of_images_are_of_two_papers():
+    """PatchTST cuts series into patches, ViT images; what the code takes from each, its module says."""
+    papers = model_table().set_index(["name", "dims"])["paper"]
+    assert (papers["patch", 1], papers["patch", 2]) == ("2211.14730", "2010.11929")
