@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from numbers import Integral
 from typing import Any
 
@@ -53,6 +53,9 @@ def plan_of(
     UserError
         For a parameter that is not allowed, or subjects that are needed and not known.
     """
+    for what, verb in (("teacher", "is"), ("channels", "are"), ("units", "are")):
+        if isinstance(parameters[what], Iterator):
+            raise UserError(f"{what} {verb} an iterator, which is empty after it was read once: give a list")
     n, channels, length = values.shape
     run = run_of(parameters, length)
     subjects = None if groups is None else subjects_of(groups, values)

@@ -115,6 +115,7 @@ def fold_rows(records: Sequence[Record]) -> list[Row]:
         If runs are about different parts, if runs of the same data with the same options have other windows, splits or
         labels, or if two runs have a seed of the same model with different weights.
     """
+    records = list(records)
     if not records:
         raise UserError(
             "there is no run to put in a table: give run directories, folders of grids, or a folder of such"

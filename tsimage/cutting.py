@@ -58,6 +58,10 @@ class Recording:
     segments: tuple[Segment, ...]
     breaks: tuple[int, ...] = ()
 
+    def __post_init__(self) -> None:
+        for field in ("channels", "units", "segments", "breaks"):
+            object.__setattr__(self, field, tuple(getattr(self, field)))
+
 
 @dataclass(frozen=True, kw_only=True)
 class MixedCutReport(CutReport):
@@ -154,6 +158,7 @@ def cut(
     step = max(1, round(length * (1 - overlap)))
     if class_names is None:
         class_names = sorted({s.label for r in recordings for s in r.segments})
+    class_names = tuple(class_names)
     number = {label: i for i, label in enumerate(class_names)}
 
     pieces, rows = [], []
@@ -214,7 +219,7 @@ def cut(
         units=first.units,
         rate_hz=first.rate_hz,
         labels=np.array(numbers, dtype=np.int64),
-        class_names=tuple(class_names),
+        class_names=class_names,
         subjects=np.array(subjects, dtype=str),
         recordings=np.array(sources, dtype=str),
         start=np.array(begins, dtype=np.int64),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -176,6 +176,8 @@ class ImageTransformer(TransformerMixin, BaseEstimator):
         return Imager(stack=self.stack, size=int(size), **options)
 
     def _channel_units(self, channels: int) -> tuple[str, ...]:
+        if isinstance(self.units, Iterator):
+            raise UserError("units are an iterator, which is empty after it was read once: give a list")
         units = ("",) * channels if self.units is None else tuple(self.units)
         if len(units) != channels:
             raise UserError(f"{len(units)} units for {channels} channels: give one unit per channel")

@@ -53,7 +53,7 @@ def fill_gaps(
     ([[[1.0, 2.0, 3.0]]], [[True]])
     """
     most = None if limit is None else gap_samples(limit, rate_hz)
-    names = [str(i) for i in range(x.shape[1])] if names is None else names
+    names = [str(i) for i in range(x.shape[1])] if names is None else list(names)
     ids = [str(i) for i in range(len(x))] if ids is None else [f"'{i}'" for i in ids]
     missing = np.isnan(x)
     if np.isinf(x).any():

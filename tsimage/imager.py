@@ -236,6 +236,7 @@ class Imager:
         UserError
             For a field without a known range.
         """
+        units = tuple(units)
         return self.bounds_within(self._series_range(units), len(units))
 
     def bounds_within(self, limits: np.ndarray | None, n_channels: int) -> np.ndarray:

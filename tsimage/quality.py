@@ -191,9 +191,8 @@ def describe(flags: np.ndarray, channels: Sequence[str]) -> str:
     """
     if not flags.any():
         return ""
-    where = {
-        name: [c for c, bits in zip(channels, flags.tolist(), strict=True) if bits & f.bit] for name, f in FLAGS.items()
-    }
+    pairs = list(zip(channels, flags.tolist(), strict=True))
+    where = {name: [c for c, bits in pairs if bits & f.bit] for name, f in FLAGS.items()}
     return "+".join(f"{name}({'|'.join(names)})" for name, names in where.items() if names)
 
 

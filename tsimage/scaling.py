@@ -44,7 +44,7 @@ def fixed_limits(scaling: str, units: Sequence[str]) -> np.ndarray | None:
     UserError
         If a unit has no fixed range, or a range is given for a unit that no channel has.
     """
-    widths = half_widths(scaling)
+    widths, units = half_widths(scaling), tuple(units)
     if widths is None:
         return None
     for unit in widths:

@@ -103,6 +103,8 @@ class Windows:
     read_report: ReadReport | None = None
 
     def __post_init__(self) -> None:
+        for field in ("channels", "units", "class_names"):
+            object.__setattr__(self, field, tuple(getattr(self, field)))
         if self.values.ndim != 3:
             raise UserError(
                 f"{self.name}: values of shape {self.values.shape} are no windows: "

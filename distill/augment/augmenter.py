@@ -58,6 +58,8 @@ class Augmenter:
     seed: int
 
     def __post_init__(self) -> None:
+        for field in ("channels", "units", "scale"):
+            object.__setattr__(self, field, tuple(getattr(self, field)))
         names, needs = list(self.channels), {need for step in self.recipe.steps for need in step.augmentation.needs}
         if "triples" in needs:
             triples = self._sensors["triples"]

@@ -232,3 +232,10 @@ def test_parsing_a_recipe_loads_no_torch_and_no_scipy(repository):
     code = "import sys; from distill.augment import parse_augment; parse_augment('mixup'); print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True)
     assert not {"torch", "scipy", "torchvision"} & set(done.stdout.split())
+
+
+def test_names_of_channels_may_be_read_only_once():
+    one = augmenter("rotation+jitter", channels=iter(CHANNELS), units=iter(UNITS), scale=iter(SCALE))
+    assert torch.equal(
+        one.signals(signals(), IDS, 1).values, augmenter("rotation+jitter").signals(signals(), IDS, 1).values
+    )

@@ -266,3 +266,9 @@ def test_a_class_that_is_not_evaluated_is_named(runs, made, tmp_path):
     notes = compare_runs(read_records([make_run(tmp_path / "one", made_windows(labels=labels))])).notes
     assert "No window of the test part of made is of class walk: nothing is said about it." in notes
     assert not any("nothing is said about it" in note for note in made.notes)
+
+
+def test_no_runs_make_no_table(says):
+    for none in ([], iter([])):
+        with says("there is no run to put in a table: give run directories, folders of grids, or a folder of such"):
+            compare_runs(none)

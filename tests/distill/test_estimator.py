@@ -368,3 +368,13 @@ def test_options_that_do_nothing_are_refused(x, y, says):
 def test_it_is_found_in_the_package():
     assert "DistilledClassifier" in dir(distill)
     assert distill.DistilledClassifier is DistilledClassifier
+
+
+@pytest.mark.parametrize("what", ["units", "channels", "teacher"])
+def test_lists_that_can_be_read_only_once_are_refused(says, what):
+    """An estimator may not change its parameters, so that the next fit would find nothing."""
+    given = {"teacher": "wrn10-1", "student": "wrn10-1", what: iter(["wrn10-1", "x"])}
+    verb = "is" if what == "teacher" else "are"
+    X = np.random.default_rng(0).normal(size=(8, 2, 32))
+    with says(f"{what} {verb} an iterator, which is empty after it was read once: give a list"):
+        distill.DistilledClassifier(**given).fit(X, [0, 1] * 4)
