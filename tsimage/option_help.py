@@ -25,7 +25,7 @@ def field_texts(kind: type) -> dict[str, str]:
     --------
     >>> from tsimage.launch import Launch
     >>> field_texts(Launch)["threads"]
-    'CPU threads of each. On this machine its share of the cores, elsewhere 1, unless given.'
+    'CPU threads of each. On this machine OMP_NUM_THREADS, or its share of the cores, elsewhere 1, unless given.'
     """
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(body, ast.ClassDef)

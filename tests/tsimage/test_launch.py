@@ -189,8 +189,20 @@ def test_workers_take_gpus_in_turn(tmp_path, monkeypatch):
     assert shown(Launch(gpus=0, workers=2)) == ["-", "-"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "given", "threads"),
+    [("1", {}, 1), ("3,1", {}, 3), ("2", {"threads": 6}, 6), ("", {}, 6), ("many", {}, 6), ("0", {}, 6)],
+)
+def test_threads_that_the_user_asked_for_go_before_a_share_of_the_cores(monkeypatch, asked, given, threads):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(12)))
+    assert resolve(Launch(workers=2, **given)).threads == threads
+
+
 def test_defaults_of_this_machine(monkeypatch, says):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(12)))
     assert local.devices() == []
     for given, workers, threads in [

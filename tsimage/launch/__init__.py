@@ -35,7 +35,7 @@ class Launch:
     """How many. On this machine one for each GPU, or where there is none for every 4 cores, unless given; images are painted
     by this one process unless given."""
     threads: int | None = None
-    """CPU threads of each. On this machine its share of the cores, elsewhere 1, unless given."""
+    """CPU threads of each. On this machine OMP_NUM_THREADS, or its share of the cores, elsewhere 1, unless given."""
     gpus: float | None = None
     """GPUs of each; 0.5 puts two workers on one. On this machine they take GPUs in turn, elsewhere they have none, unless
     given; 0 hides GPUs from them."""
@@ -93,7 +93,8 @@ def resolve(launch: Launch) -> Launch:
     from tsimage.launch import local
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return local.resolve(launch, cores, [] if launch.gpus == 0 else local.devices())
+    found = [] if launch.gpus == 0 else local.devices()
+    return local.resolve(launch, cores, found, local.asked_threads(os.environ))
 
 
 def start(

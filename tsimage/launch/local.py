@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ CORES_PER_WORKER = 4
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
-def resolve(launch: Launch, cores: int, devices: Sequence[str]) -> Launch:
+def resolve(launch: Launch, cores: int, devices: Sequence[str], threads: int | None = None) -> Launch:
     """Fill in what was left to this machine.
 
     Parameters
@@ -34,6 +34,8 @@ def resolve(launch: Launch, cores: int, devices: Sequence[str]) -> Launch:
         That this process may use.
     devices : sequence of str
         GPUs that this process may use.
+    threads : int, optional
+        Of each worker where `launch` gives no number, in place of its share of the cores: see `asked_threads`.
 
     Raises
     ------
@@ -62,7 +64,17 @@ def resolve(launch: Launch, cores: int, devices: Sequence[str]) -> Launch:
                 "give fewer workers, or a smaller --gpus"
             )
     workers = launch.workers or room or max(1, cores // (launch.threads or CORES_PER_WORKER))
-    return replace(launch, workers=workers, threads=launch.threads or max(1, cores // workers))
+    return replace(launch, workers=workers, threads=launch.threads or threads or max(1, cores // workers))
+
+
+def asked_threads(environment: Mapping[str, str]) -> int | None:
+    """Return the threads that `OMP_NUM_THREADS` asks for, of nested loops those of the outer one; None where it says nothing.
+
+    >>> asked_threads({"OMP_NUM_THREADS": "2"}), asked_threads({"OMP_NUM_THREADS": "4,1"}), asked_threads({})
+    (2, 4, None)
+    """
+    first = environment.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(first) or None if first.isdecimal() else None
 
 
 def share(launch: Launch, worker: int, devices: Sequence[str]) -> dict[str, str]:
