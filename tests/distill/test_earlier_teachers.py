@@ -182,7 +182,7 @@ def test_teachers_of_two_runs_share_a_grid_with_those_of_one(two_earlier, tmp_pa
     quick = {"student": "wrn10-1", "epochs": 1, "seeds": [0], "precision": "fp32", "device": "cpu"}
     cells = [Cell(run=run_from(quick | {"teacher": t}), values={"teacher": t}, line=1) for t in (both, one)]
     plan = GridPlan(cells, tmp_path / "grid", windows)
-    keys = [part.logits_path(t, part.splits[0], 0) for part in plan.plans for t in part.teachers]
+    keys = [part.cache_path(t, part.splits[0], 0) for part in plan.plans for t in part.teachers]
     assert len(set(keys)) == 2
     assert keys[1] == keys[2]  # the logits of one teacher are kept once
 
