@@ -28,6 +28,7 @@ from tsimage.imager import Imager
 from tsimage.launch import Launch, is_worker
 from tsimage.option_help import join_lines, wrapped
 from tsimage.readers import ReadOptions
+from tsimage.repeated_options import check_repeated
 
 if TYPE_CHECKING:
     from tsimage.windows import Windows
@@ -356,6 +357,8 @@ def main_for(
     if asks and arguments[0] in commands:
         join_lines(commands[arguments[0]])
     try:
+        if arguments and arguments[0] in commands:
+            check_repeated(commands[arguments[0]], arguments)
         with wrapped(sys.stdout) if asks else nullcontext():
             tyro.extras.subcommand_cli_from_dict(
                 commands, prog=program, description=description, args=arguments, config=(tyro.conf.FlagCreatePairsOff,)

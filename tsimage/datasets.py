@@ -114,10 +114,14 @@ def read(data: str | Path, options: ReadOptions) -> Source:
         notes = (f"WARNING: data set '{entry.name}' is {lacking}",) if lacking else ()
         return Source(name=entry.name, format=reader.name, content=_with_units(content, notes))
     path = Path(data)
+    if data == "":  # which is no name for the working folder
+        raise UserError(
+            "the name of the data is empty: give that of a data set (tsimage datasets lists them) or a path"
+        )
     if not path.exists() and not any(reader.accepts(path) for reader in readers().values()):
         near = get_close_matches(str(data).casefold(), ENTRIES, n=1)
         raise UserError(
-            f"unknown data set or path '{data}': {f'did you mean {near[0]!r}? ' if near else ''}Give the name of a data set "
+            f"unknown data set or path '{data}': {f'did you mean {near[0]!r}? Give' if near else 'give'} the name of a data set "
             "(tsimage datasets lists them) or the path of a file or folder that exists"
         )
     if path.exists() and not (path.is_file() or path.is_dir()):

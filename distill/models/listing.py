@@ -16,9 +16,14 @@ from distill.models import MODELS, build_model
 from distill.rocket.hydra import Hydra
 from distill.rocket.minirocket import KERNELS, TAPS, MiniRocket, dilations_for
 from distill.teacher_names import RIDGES
+from tsimage.errors import UserError
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+
+MOST = {"channels": 10_000, "classes": 1_000_000, "samples": 100_000, "image-size": 10_000}
+"""The largest inputs and numbers of classes that networks are listed for."""
 
 
 def count_macs(model: nn.Module, inputs: torch.Tensor) -> int:
@@ -95,7 +100,7 @@ def model_table(in_channels: int = 3, classes: int = 6, samples: int = 128, imag
     Raises
     ------
     UserError
-        For a number below 1.
+        For a number below 1 or above that of `MOST`.
 
     Examples
     --------
@@ -103,6 +108,10 @@ def model_table(in_channels: int = 3, classes: int = 6, samples: int = 128, imag
     >>> frame[frame["name"] == "ds16-1"][["dims", "parameters"]].values.tolist()
     [[1, 24686], [2, 27374]]
     """
+    given = {"channels": in_channels, "classes": classes, "samples": samples, "image-size": image_size}
+    for what, number in given.items():
+        if not 1 <= number <= MOST[what]:
+            raise UserError(f"{what} {number} is not allowed: give a number from 1 to {MOST[what]:,}")
     rows = []
     for model in MODELS.values():
         for name in model.listed:

@@ -114,11 +114,21 @@ def test_command_on_a_terminal_shows_the_same_numbers(capsys, monkeypatch):
         assert text in out
 
 
-def test_command_refuses_impossible_numbers(capsys):
+@pytest.mark.parametrize(
+    ("option", "number", "most"),
+    [
+        ("samples", 0, "100,000"),
+        ("samples", 10**20, "100,000"),
+        ("channels", -1, "10,000"),
+        ("classes", 10**20, "1,000,000"),
+        ("image-size", 10_001, "10,000"),
+    ],
+)
+def test_command_refuses_impossible_numbers(capsys, option, number, most):
     with pytest.raises(SystemExit) as stop:
-        main(["models", "--samples", "0"])
+        main(["models", f"--{option}={number}"])
     assert stop.value.code == 2
-    assert capsys.readouterr().err == ("distill: size 0 is not allowed for network 'wrn16-1': it must be at least 1\n")
+    assert capsys.readouterr().err == f"distill: {option} {number} is not allowed: give a number from 1 to {most}\n"
 
 
 @pytest.mark.parametrize("kind", ["minirocket", "hydra"])
