@@ -164,7 +164,7 @@ def test_hapt_is_found_through_the_environment_variable(capsys, data_dir):
 
 
 def test_unknown_subjects_and_noisy_images_are_told(capsys):
-    main(["run", *QUICK, "--teacher", "wrn10-1:mtf", "--dry-run"])
+    main(["run", "--teacher", "wrn10-1:mtf", *QUICK[2:], "--dry-run"])
     out = capsys.readouterr().out
     assert (
         "Subjects are unknown, so the same person may be in both parts: name the column (--subject) or store subjects"
