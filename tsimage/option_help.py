@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import io
 import re
 import shutil
@@ -14,52 +12,26 @@ from dataclasses import is_dataclass
 from typing import Annotated, Any, TextIO, get_args, get_origin, get_type_hints
 
 import tyro
+from docstring_parser import parse_from_object
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def field_texts(kind: type) -> dict[str, str]:
-    """Return what is said of the fields of a class, by field, each in one line: below them, or under `Parameters`.
+def option_texts(of: Callable[..., Any]) -> dict[str, str]:
+    """Return what the docstrings of a command or of a class say of its arguments or fields, each in one line.
 
     Examples
     --------
     >>> from tsimage.launch import Launch
-    >>> field_texts(Launch)["threads"]
+    >>> option_texts(Launch)["threads"]
     'CPU threads of each. On this machine OMP_NUM_THREADS, or its share of the cores, elsewhere 1, unless given.'
     """
-    (body,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
-    assert isinstance(body, ast.ClassDef)
-    listed = (ast.get_docstring(body) or "").partition("Parameters\n")[2]
-    found = {
-        name: " ".join(text.split())
-        for names, text in re.findall(r"^(\w[\w, ]*) : .*\n((?: {4}.*\n?)+)", listed, re.MULTILINE)
-        for name in names.split(", ")
-    }
-    for one, below in zip(body.body, body.body[1:], strict=False):
-        if not (isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)):
-            continue
-        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
-            found[one.target.id] = " ".join(str(below.value.value).split())
-    return found
-
-
-def argument_texts(command: Callable[..., Any]) -> dict[str, str]:
-    """Return what the docstring of a command says of its arguments below `Args:`, each in one line.
-
-    Examples
-    --------
-    >>> from tsimage.cli import doctor
-    >>> argument_texts(doctor)["debug"]
-    'show the traceback of an error.'
-    """
-    listed = (inspect.getdoc(command) or "").partition("Args:\n")[2]
-    found = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", listed, re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in found}
+    return {p.arg_name: " ".join(p.description.split()) for p in parse_from_object(of).params if p.description}
 
 
 def join_lines(of: Callable[..., Any]) -> None:
     """Let tyro show what is said of the arguments of a command, and of the fields that are its options, as paragraphs."""
-    texts = field_texts(of) if isinstance(of, type) else argument_texts(of)
+    texts = option_texts(of)
     for name, hint in get_type_hints(of, include_extras=True).items():
         inner, *notes = get_args(hint) if get_origin(hint) is Annotated else (hint,)
         if is_dataclass(inner):
