@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable
 from typing import TypeVar
 
 import torch
 
 Built = TypeVar("Built")
+_stream = threading.RLock()
 
 
 def random_seed(*parts: object) -> int:
@@ -24,7 +26,10 @@ def random_seed(*parts: object) -> int:
 
 
 def initialised(build: Callable[[], Built], seed: int, role: str) -> Built:
-    """Build what holds networks, whose first weights come from (seed, role); global random state is untouched."""
-    with torch.random.fork_rng(devices=[]):
+    """Build what holds networks, whose first weights come from (seed, role); global random state is untouched.
+
+    Threads that build at once wait for each other, since the random state that torch fills weights from is common to them.
+    """
+    with _stream, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(random_seed(seed, "init", role))  # networks are built on the CPU
         return build()

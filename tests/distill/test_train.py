@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -81,6 +83,28 @@ def test_initial_weights_come_from_seed_and_role_and_leave_the_global_stream_alo
     assert state_equal(a, network(0))
     assert not state_equal(a, network(1))
     assert random_seed(0, "init", "teacher") != random_seed(0, "init", "student")
+
+
+def test_initial_weights_are_the_same_whatever_another_thread_builds_meanwhile():
+    """The other thread draws between two draws of this one, wherever it is let."""
+    entered, ended = threading.Event(), threading.Event()
+
+    def other():
+        initialised(lambda: (torch.rand(1), entered.set(), ended.wait(5)), 1, "student")
+
+    thread = threading.Thread(target=other)
+
+    def build(between=lambda: None):
+        first = torch.rand(2)
+        between()
+        return torch.cat([first, torch.rand(2)])
+
+    expected = initialised(build, 0, "student")
+    made = initialised(lambda: build(lambda: (thread.start(), entered.wait(0.1))), 0, "student")
+    ended.set()
+    thread.join()
+    assert entered.is_set()
+    assert torch.equal(made, expected)
 
 
 def test_training_learns_and_repeats_itself_to_the_bit():
