@@ -240,6 +240,8 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
             The subject of each window, for `patience` and for teachers of random convolutions, which are cross-fitted by
             subject. Nothing else looks at it.
         """
+        if hasattr(self, "student_"):  # to which, if this fit fails, windows of its length would go
+            delattr(self, "student_")
         values, y = self._windows(X, y, reset=True, min_samples=2)
         check_classification_targets(y)
         classes, labels = np.unique(y, return_inverse=True)

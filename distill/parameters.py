@@ -41,7 +41,7 @@ def plan_of(
         Index into `classes`, of which each occurs.
     classes : ndarray, shape (class,)
     groups : array-like, shape (n,), or None
-        The subject of each window.
+        The subject of each window; their names are looked at only where something needs them.
 
     Returns
     -------
@@ -52,17 +52,22 @@ def plan_of(
     ------
     UserError
         For a parameter that is not allowed, or subjects that are needed and not known.
+    ValueError
+        If there are more or fewer groups than windows.
     """
     for what, verb in (("teacher", "is"), ("channels", "are"), ("units", "are")):
         if isinstance(parameters[what], Iterator):
             raise UserError(f"{what} {verb} an iterator, which is empty after it was read once: give a list")
     n, channels, length = values.shape
     run = run_of(parameters, length)
-    subjects = None if groups is None else subjects_of(groups, values)
+    if groups is not None:
+        check_consistent_length(values, groups)
     ridges = [named.name for named in run.teachers() if named.network in RIDGES]
     needs = [f"patience {run.patience} stops on validation subjects"] if run.patience else []
     needs += [f"teacher {name} is cross-fitted by subject" for name in ridges]
+    subjects = None
     if needs:
+        subjects = None if groups is None else subjects_of(groups, len(values))
         _check_two(needs[0], subjects)
     windows = Windows(
         values=values,
@@ -111,12 +116,12 @@ def run_of(parameters: Mapping[str, Any], length: int) -> Run:
     options = {name: value for name, value in parameters.items() if name in names}
     views = [named.view for named in Run(teacher=options["teacher"]).teachers()]
     layers = [layer for view in views if view != SIGNAL for layer in parse_stack(view)]
-    if layers and isinstance(options["image_size"], Integral):
-        options["image_size"] = min(int(options["image_size"]), length)
     # A run refuses a scaling that has no effect; here `window` is no more than the default.
     if options["scaling"] == "window" and not any(layer.field.scaled for layer in layers):
         del options["scaling"]
     run = Run(seeds=(_seed(parameters["random_state"]),), **options)
+    if layers:
+        run = dataclasses.replace(run, image_size=min(run.image_size, length))
     for named in run.teachers():
         if named.source:
             raise UserError(
@@ -126,23 +131,34 @@ def run_of(parameters: Mapping[str, Any], length: int) -> Run:
     return run
 
 
-def subjects_of(groups: Any, values: np.ndarray) -> np.ndarray:
-    """Return the subject of each window as text.
+def subjects_of(groups: Any, windows: int) -> np.ndarray:
+    """Return the subject of each of so many windows as text.
+
+    Parameters
+    ----------
+    groups : array-like, shape (window,) or (window, 1)
+    windows : int
+
+    Returns
+    -------
+    ndarray of str, shape (window,)
 
     Raises
     ------
-    ValueError
-        If there are more or fewer than windows.
     UserError
-        If the subject of a window is missing.
+        If the groups are no column, or the subject of a window is missing.
 
     Examples
     --------
-    >>> subjects_of([7, 7, 9], np.zeros((3, 1, 20))).tolist()
+    >>> subjects_of([7, 7, 9], 3).tolist()
     ['7', '7', '9']
     """
-    groups = column_or_1d(groups, dtype=object, input_name="groups")
-    check_consistent_length(values, groups)
+    try:
+        groups = column_or_1d(groups, dtype=object)
+    except ValueError as error:
+        raise UserError(
+            f"groups of shape {np.shape(groups)} are not allowed: give one subject for each of {windows} windows"
+        ) from error
     subjects = np.array([str(subject) for subject in groups])
     unknown = np.asarray(pd.isna(groups)) | (subjects == "")
     if unknown.any():

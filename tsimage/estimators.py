@@ -215,7 +215,7 @@ def read_windows(
         For rows that do not hold whole channels, other channels than before, or values that are not finite.
     """
     channels = 1 if estimator.n_channels is None else estimator.n_channels
-    if not isinstance(channels, Integral) or channels < 1:
+    if not isinstance(channels, Integral) or isinstance(channels, bool) or channels < 1:
         raise UserError(f"n_channels={channels!r} is not allowed: give a whole number of channels, 1 or more")
     rank = np.ndim(X) if isinstance(X, list | tuple) else getattr(X, "ndim", 2)
     if rank == 3:

@@ -287,6 +287,14 @@ def test_windows_that_do_not_fit_are_refused(x, y, says):
         model.predict(x.reshape(18, 4, 10))
 
 
+def test_a_fit_that_fails_leaves_no_student_of_an_earlier_one(x, y):
+    model = DistilledClassifier("wrn10-1:signal", **TINY, epochs=1).fit(x, y)
+    with pytest.raises(UserError, match=r"^lambda 3.0 is not allowed"):
+        model.set_params(lambda_=3).fit(x[:, :, :15], y)
+    with pytest.raises(NotFittedError):
+        model.predict(x[:, :, :15])
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -313,6 +321,7 @@ def test_windows_that_do_not_fit_are_refused(x, y, says):
         ({"batch_size": 1}, "^batch-size 1 is not allowed"),
         ({"device": "gpu"}, "^unknown device 'gpu'"),
         ({"image_size": 0}, "^image-size 0 is not allowed"),
+        ({"image_size": True}, "^image-size takes a whole number, but got true: give one$"),
         ({"image_size": 0.5}, "^image-size takes a whole number, but got the number 0.5: write it without a fraction$"),
         ({"scaling": "fixed"}, "no fixed range for the unit"),
         (
@@ -327,6 +336,7 @@ def test_windows_that_do_not_fit_are_refused(x, y, says):
         ),
         ({"units": ("g",)}, "^1 units for 2 channels: give one for each channel$"),
         ({"n_channels": 0}, "^n_channels=0 is not allowed"),
+        ({"n_channels": True}, "^n_channels=True is not allowed"),
         ({"lambda_to": 2}, "^lambda-to 2.0 is not allowed"),
         ({"temperature_to": 0}, "^temperature-to 0.0 is not allowed"),
         ({"weight_decay": -1}, "^weight-decay -1.0 is not allowed"),

@@ -172,6 +172,18 @@ def test_subjects_that_are_needed_and_missing_are_asked_for(model, x, y, groups,
         model.fit(x, y, groups=np.arange(18) // 9)
 
 
+def test_groups_that_are_no_column_are_refused_by_their_name(model, x, y, groups, says):
+    with says("groups of shape (18, 2) are not allowed: give one subject for each of 18 windows"):
+        model.set_params(patience=1).fit(x, y, groups=np.stack([groups, groups], axis=1))
+
+
+def test_subjects_that_nothing_asks_for_may_be_missing(model, x, y, groups):
+    told = clone(model).fit(x, y, groups=[None, *groups[1:]])
+    np.testing.assert_array_equal(told.predict_proba(x), model.fit(x, y).predict_proba(x))
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        model.fit(x, y, groups=groups[1:])
+
+
 def test_random_convolutions_teach_where_subjects_are_known(model, x, y, groups):
     model.set_params(teacher="minirocket:signal").fit(x, y, groups=groups)
     assert model.teachers_["minirocket:signal"].training_logits.shape == (18, 3)
