@@ -53,7 +53,8 @@ def cached_logits(
     Tensor of float32, shape (window, class), on the CPU, in the order of `ids`
     """
     key = _key(weights_sha256, view, ids)
-    return _cached(path, key, "logits", lambda: {"logits": predict(model, view, values)}, say)["logits"]
+    (logits,) = _cached(path, key, "logits", ("logits",), lambda: (predict(model, view, values),), say)
+    return logits
 
 
 def cached_embeddings(
@@ -80,13 +81,14 @@ def cached_embeddings(
         Without maps; (window, feature) numbers of 4 bytes beside the logits.
     """
 
-    def shown() -> dict[str, torch.Tensor]:
+    def shown() -> tuple[torch.Tensor, ...]:
         trace = embed(model, view, values)
         assert trace.embedding is not None  # a run with a teacher that has none is refused before
-        return {"logits": trace.logits, "embedding": trace.embedding}
+        return trace.logits, trace.embedding
 
-    kept = _cached(path, _key(weights_sha256, view, ids), "embeddings", shown, say)
-    return Trace(logits=kept["logits"], embedding=kept["embedding"])
+    key = _key(weights_sha256, view, ids)
+    logits, embedding = _cached(path, key, "embeddings", ("logits", "embedding"), shown, say)
+    return Trace(logits=logits, embedding=embedding)
 
 
 def _key(weights_sha256: str, view: View, ids: np.ndarray) -> str:
@@ -97,20 +99,21 @@ def _cached(
     path: Path,
     key: str,
     what: str,
-    compute: Callable[[], dict[str, torch.Tensor]],
+    names: tuple[str, ...],
+    compute: Callable[[], tuple[torch.Tensor, ...]],
     say: Callable[[str], None],
-) -> dict[str, torch.Tensor]:
-    """Return tensors by name, from the file if its key fits, else computed and kept."""
+) -> tuple[torch.Tensor, ...]:
+    """Return the tensors of these names, from the file if its key fits, else computed and kept."""
     with locked(path.with_name(f".{path.name}.lock")):
         if path.exists():
             try:
                 tensors, about = unpack(path)
                 if about["key"] == key:
-                    return tensors
+                    return tuple(tensors[name] for name in names)
             except (UserError, KeyError):
                 say(f"'{path}' is not as it was written: these {what} are computed anew")
         for left_over in path.parent.glob(f".{path.name}.*.partial"):  # of a process that was killed while it wrote
             left_over.unlink()
         made = compute()
-        atomic.write_bytes(path, pack(made, {"key": key}))
+        atomic.write_bytes(path, pack(dict(zip(names, made, strict=True)), {"key": key}))
     return made

@@ -14,7 +14,7 @@ from distill.losses import parse_losses
 from distill.models import build_model
 from distill.prediction import embed, predict
 from distill.schedule import Schedule
-from distill.sealed import unpack
+from distill.sealed import pack, unpack
 from distill.seeds import initialised
 from distill.teachers import cached_embeddings, cached_logits
 from distill.teaching import Teaching, asked_once, cached, live
@@ -134,6 +134,15 @@ def test_what_is_kept_serves_only_its_teacher_view_and_windows(data, tmp_path, m
     sought(ids=data.ids[::-1])
     assert told == [f"'{path}' is not as it was written: these embeddings are computed anew"]
     unpack(path)
+
+
+def test_a_file_without_embeddings_is_made_anew(data, tmp_path):
+    told, path, model = [], tmp_path / "embeddings.safetensors", network()
+    first = cached_embeddings(path, model, "sha", SIGNAL, data.values, data.ids)
+    path.write_bytes(pack({"logits": first.logits}, unpack(path)[1]))
+    again = cached_embeddings(path, model, "sha", SIGNAL, data.values, data.ids, told.append)
+    assert torch.equal(again.embedding, first.embedding)
+    assert told == [f"'{path}' is not as it was written: these embeddings are computed anew"]
 
 
 def test_embeddings_leave_logits_that_were_kept_as_they_are(data, tmp_path):
