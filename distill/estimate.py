@@ -41,7 +41,11 @@ def estimate_all(trainings: Iterable[tuple[Plan, Training]], steps: int = _STEPS
             continue
         # a loss of cached logits takes next to no time, so that such a student is timed as one without teachers
         is_taught = training.role == "student" and (plan.run.is_live or plan.run.compares_embeddings)
-        of_student = (plan.run.teacher, plan.run.loss, plan.run.is_live) if is_taught else ()
+        of_student: tuple[object, ...] = ()
+        if is_taught:
+            teachers = [plan.teacher_training(one, training.split, training.seed) for one in plan.teachers]
+            looked_at = tuple((one.network, one.view.key()) for one in teachers)
+            of_student = (looked_at, plan.run.loss, plan.run.weighing, plan.run.is_live)
         shape = (plan.fingerprint, plan.schedule.batch_size, plan.run.augment, plan.device, plan.precision)
         key = (*shape, training.network, training.view.key(), *of_student)
         if key not in seconds:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import distill
-from distill.estimate import estimate
+from distill.estimate import estimate, estimate_all
 from distill.plan import Plan
 from tests.distill.tiny_runs import QUICK
 
@@ -49,6 +49,17 @@ def test_trainings_of_a_kind_are_timed_once(people, monkeypatch):
     found = [made for _, made in estimate(plan)]
     assert len(calls) == 2  # images and signals
     assert found == [2.0 * QUICK["epochs"]] * 12  # one batch in an epoch
+
+
+@pytest.mark.parametrize("other", [{"image_size": 16}, {"weighing": "ae-kd"}, {"loss": "kd+at"}])
+def test_students_of_live_teachers_that_differ_are_each_timed(people, monkeypatch, other):
+    roles = []
+    monkeypatch.setattr(
+        "distill.estimate._step_seconds", lambda plan, training, *rest: roles.append(training.role) or 1
+    )
+    runs = [distill.Run(**QUICK | {"teaching": "live"} | options) for options in ({}, {}, other)]
+    estimate_all([(plan, training) for plan in (Plan(run, people) for run in runs) for training in plan.trainings()])
+    assert roles.count("student") == 2
 
 
 def test_a_loss_of_cached_embeddings_is_timed_with_its_teachers(people, monkeypatch):
