@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -124,14 +125,16 @@ def test_what_is_kept_serves_only_its_teacher_view_and_windows(data, tmp_path, m
     assert torch.equal(again.logits, first.logits)
     assert torch.equal(again.embedding, first.embedding)
     assert len(asked) == 1
-    for number, other in enumerate([{"sha": "other"}, {"view": GASF}, {"ids": data.ids[::-1]}], start=2):
+    for others, other in enumerate([{"sha": "other"}, {"view": GASF}, {"ids": data.ids[::-1]}]):
         sought(**other)
-        assert len(asked) == number
+        sought(**other)
+        sought()  # so that nothing else differs from what is kept when the next one comes
+        assert len(asked) == 3 + 2 * others
     assert told == []
     content = bytearray(path.read_bytes())
     content[-300] ^= 1
     path.write_bytes(content)
-    sought(ids=data.ids[::-1])
+    sought()
     assert told == [f"'{path}' is not as it was written: these embeddings are computed anew"]
     unpack(path)
 
@@ -143,6 +146,32 @@ def test_a_file_without_embeddings_is_made_anew(data, tmp_path):
     again = cached_embeddings(path, model, "sha", SIGNAL, data.values, data.ids, told.append)
     assert torch.equal(again.embedding, first.embedding)
     assert told == [f"'{path}' is not as it was written: these embeddings are computed anew"]
+
+
+def test_who_comes_meanwhile_waits_and_what_a_killed_process_left_is_removed(data, tmp_path, monkeypatch):
+    path, model, asked, made, two = tmp_path / "embeddings.safetensors", network(), [], [], threading.Event()
+    left_over = path.with_name(f".{path.name}.7.partial")
+    left_over.touch()
+
+    def slow(*given):
+        asked.append(given)
+        if len(asked) == 2:
+            two.set()
+        two.wait(0.2)
+        return embed(*given)
+
+    def seek():
+        made.append(cached_embeddings(path, model, "sha", SIGNAL, data.values, data.ids))
+
+    monkeypatch.setattr("distill.teachers.embed", slow)
+    threads = [threading.Thread(target=seek) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(asked) == 1
+    assert torch.equal(made[0].embedding, made[1].embedding)
+    assert not left_over.exists()
 
 
 def test_embeddings_leave_logits_that_were_kept_as_they_are(data, tmp_path):
