@@ -131,7 +131,9 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
     ------
     UserError
         For a parameter that is not allowed, rows that do not hold whole channels, values that are not finite, labels of
-        a single class, or `groups` that are needed and not given.
+        a single class, `groups` that are needed and not given, or memory that does not suffice.
+    DivergenceError
+        A UserError: a loss or weight is no longer finite. A fit that fails leaves no student, nor that of an earlier fit.
 
     See Also
     --------

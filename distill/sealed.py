@@ -29,7 +29,8 @@ def pack(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> bytes:
     content = save(held, metadata={"about": json.dumps(about)})
     if any(content[-_BYTES:]):
         raise ValueError("the checksum does not stand at the end: name no tensor of bytes after '~'")
-    return content[:-_BYTES] + hashlib.sha256(content[:-_BYTES]).digest()
+    summed = memoryview(content)[:-_BYTES]  # a slice of bytes would be a copy
+    return b"".join((summed, hashlib.sha256(summed).digest()))
 
 
 def unpack(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

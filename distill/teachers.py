@@ -51,6 +51,11 @@ def cached_logits(
     Returns
     -------
     Tensor of float32, shape (window, class), on the CPU, in the order of `ids`
+
+    Raises
+    ------
+    DiskFullError
+        If there is no room for the file.
     """
     key = _key(weights_sha256, view, ids)
     (logits,) = _cached(path, key, "logits", ("logits",), lambda: (predict(model, view, values),), say)
@@ -79,6 +84,11 @@ def cached_embeddings(
     -------
     Trace of float32, on the CPU, in the order of `ids`
         Without maps; (window, feature) numbers of 4 bytes beside the logits.
+
+    Raises
+    ------
+    DiskFullError
+        If there is no room for the file.
     """
 
     def shown() -> tuple[torch.Tensor, ...]:

@@ -39,7 +39,8 @@ def cached(logits: Tensor, embedding: Tensor | None = None) -> Speaker:
 
 
 def asked_once(model: nn.Module, view: View, values: Tensor, *, embeddings: bool) -> Speaker:
-    """Return a teacher that is asked now about all training windows, for its embeddings too or for its logits alone."""
+    """Return a teacher that is asked now about all training windows (window, channel, time), for its embeddings too or for its
+    logits alone; what it says lies on the device of the windows."""
     shown = embed(model, view, values) if embeddings else Trace(logits=predict(model, view, values))
     return cached(
         shown.logits.to(values.device), None if shown.embedding is None else shown.embedding.to(values.device)

@@ -3,6 +3,7 @@
 import json
 import shutil
 import threading
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -137,6 +138,16 @@ def test_what_is_kept_serves_only_its_teacher_view_and_windows(data, tmp_path, m
     sought()
     assert told == [f"'{path}' is not as it was written: these embeddings are computed anew"]
     unpack(path)
+
+
+def test_embeddings_are_packed_with_one_copy_more_than_the_file():
+    embedding = torch.ones(1024, 256)
+    tracemalloc.start()
+    try:
+        content = pack({"embedding": embedding}, {"key": "k"})
+        assert len(content) <= tracemalloc.get_traced_memory()[1] < 2.2 * len(content)
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_file_without_embeddings_is_made_anew(data, tmp_path):
