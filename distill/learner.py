@@ -235,7 +235,7 @@ class Learner:
             said += [(f"the logits of teacher {name}", heard.logits)]
             said += [(f"the feature maps of teacher {name}", m) for m in heard.maps]
             if heard.embedding is not None:
-                said.append((f"the embedding of teacher {name}", heard.embedding))
+                said.append((f"the embeddings of teacher {name}", heard.embedding))
         said.append(("the student's logits", student.logits))
         return DivergenceError(f"{self._where}: {not_finite(said, parts, self.samples.ids[batch.positions])}")
 

@@ -240,6 +240,26 @@ def test_runs_of_a_grid_share_the_embeddings_which_are_computed_once_whoever_beg
     assert len(asked) == 2
 
 
+def test_a_teacher_that_says_what_is_not_finite_teaches_nobody(people, tmp_path, monkeypatch, says):
+    def broken(*given):
+        shown = embed(*given)
+        logits = shown.logits.clone()
+        logits[4, 1] = torch.inf
+        return replace(shown, logits=logits)
+
+    monkeypatch.setattr("distill.teachers.embed", broken)
+    run = distill.Run(**QUICK | {"epochs": 1}, loss="kd+rkd")
+    trained_on = people.select(people.subjects != "ann")
+    with says(
+        f"teacher wrn10-1:gasf, seed 0: logits of window '{trained_on.ids[4]}' are not finite: train it with a lower learning rate"
+    ):
+        distill.run(
+            run,
+            windows=replace(people, split=np.where(people.subjects == "ann", "test", "train")),
+            folder=tmp_path / "run",
+        )
+
+
 def test_a_student_of_kept_embeddings_is_that_of_live_teachers_but_for_rounding(people, tmp_path):
     own = replace(people, split=np.where(people.subjects == "ann", "test", "train"))
     rows = {}

@@ -55,7 +55,7 @@ def test_the_contract_of_scikit_learn(estimator, check, monkeypatch):
     "options",
     [
         {"teacher": ("wrn10-1",)},
-        {"teacher": ("wrn10-1:gasf",), "loss": "kd+rkd+dcd(dim=8)", "scaling": "fixed"},
+        {"teacher": ("wrn10-1:gasf",), "loss": "kd+rkd+dcd(dim=8)", "scaling": "fixed", "precision": "bf16"},
         {
             "teacher": ("wrn10-1:gasf+mtf(bins=3,fit=train)=0.6", "ds10-1:signal=0.4"),
             "loss": "kd+sp(beta=10)",

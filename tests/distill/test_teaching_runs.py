@@ -47,6 +47,6 @@ def test_a_nan_in_what_a_live_teacher_shows_is_named(people, tmp_path):
 
     lesson = teaching_of(plan.run, [broken])
     with pytest.raises(
-        UserError, match=rf"the embedding of teacher wrn10-1:gasf are not finite in windows {samples.ids[5]}:"
+        UserError, match=rf"the embeddings of teacher wrn10-1:gasf are not finite in windows {samples.ids[5]}:"
     ):
         train(student, plan.trainings()[-1].view, samples, plan.schedule, seed=0, teaching=lesson)
