@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -228,6 +229,15 @@ def test_losses_that_cannot_be_compared_are_refused_before_anything_is_trained(m
         model.fit(x, y)
     with pytest.raises(AssertionError, match="trained"):
         model.set_params(teacher="wrn10-1:gasf").fit(x, y)
+
+
+def test_where_memory_ends_is_said_in_a_sentence(model, x, y, monkeypatch, says):
+    def ends(*args, **options):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(distill.in_memory, "train", ends)
+    with says("memory ran out: lower the batch-size or the image-size, or use another device"):
+        model.fit(x, y)
 
 
 def test_it_tells_how_training_goes_where_asked(model, x, y, groups, capsys):
