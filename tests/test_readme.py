@@ -256,7 +256,8 @@ def test_the_commands_of_distillation_can_be_run(readme, monkeypatch, tmp_path, 
         words = shlex.split(command, comments=True)
         assert words[0] == "distill"
         if words[1] == "run" and "hapt" not in words and "@" not in command:
-            main([*words[1:], "--dry-run", "--seeds", "0"])
+            small = ("--batch-size", "8", "--image-size", "8")  # some steps are done to estimate the time
+            main([*words[1:], "--dry-run", "--seeds", "0", *small])
             assert "Loss of the student: L = " in (said := capsys.readouterr().out)
             assert said.rstrip().endswith("nothing was trained.")
         elif words[1] == "models":

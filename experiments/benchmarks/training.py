@@ -1,7 +1,7 @@
 """How fast training is: cached teachers beside live ones, the precision of 2-D networks, the loop beside its bare steps, and
 compiled steps beside eager ones.
 
-    python experiments/benchmarks/training.py          about 15 minutes on two idle cores; on CUDA where there is one
+    python experiments/benchmarks/training.py          about 13 minutes on two idle cores; on CUDA where there is one
     python experiments/benchmarks/training.py --quick  smaller teachers and images, to see that it works
 
 Windows are real (`real.py`): 500 samples x 3 axes, images 64 x 64, batches of 64. Contenders take turns, round after round,
@@ -14,7 +14,8 @@ and the median of their rounds counts:
 - `loop`: an epoch of `distill.train.train` beside the bare forward, loss, backward and step on the same batches, for the
   1-D WRN16-1.
 - `compiled signal`, `compiled images`: the bare steps of the WRN16-1, eager and after `torch.compile` (which needs a compiler of
-  C++, on CUDA Triton), there also in CUDA graphs. `compiling` is the first epoch, in which the network is compiled.
+  C++, on CUDA Triton), there also in CUDA graphs. `compiling` is the first epoch, in which the network is
+  compiled, or read from what torch keeps on disk of an earlier compilation.
 
 Writes `experiments/results/training-cpu.csv`, or `training-cuda.csv`.
 """
