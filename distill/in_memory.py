@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import nn
 
-from distill.assembly import teaching_of
 from distill.batching import Samples
 from distill.device import out_of_memory
 from distill.learner import Trained
@@ -18,7 +17,7 @@ from distill.progress import Progress, describe_epoch
 from distill.rocket import RidgeTeacher
 from distill.splits import groups_of
 from distill.teacher_names import RIDGES
-from distill.teaching import Speaker, Teaching, asked_once, cached, live
+from distill.teaching import Speaker, asked_once, cached, live
 from distill.train import train
 from distill.trainings import made_ready
 
@@ -71,7 +70,7 @@ def distil(plan: Plan, progress: Progress) -> Distilled:
             plan.student_training("student", split, seed),
             samples,
             progress,
-            teaching=teaching_of(plan.run, speakers),
+            speakers,
             on_epoch=history.append,
         )
     networks = {name: made.cpu() if isinstance(made, nn.Module) else made for name, made in teachers.items()}
@@ -97,12 +96,11 @@ def _network(
     training: Training,
     samples: Samples,
     progress: Progress,
-    teaching: Teaching | None = None,
+    speakers: Sequence[Speaker] | None = None,
     on_epoch: Callable[[dict[str, float]], None] = lambda row: None,
 ) -> tuple[nn.Module, Trained]:
-    """Train a network; what a student learns from is given, where a run would read it."""
-    begun = training if teaching is None else plan.student_training("scratch", training.split, training.seed)
-    made = made_ready(plan, begun, samples, progress.say)  # a student begins as it would without teachers
+    """Train a network; a student is given its teachers, which a run would read."""
+    made = made_ready(plan, training, samples, progress.say, speakers)
     progress.begin(training.title, made.schedule.epochs)
     last: dict[str, float] = {}
 
@@ -117,7 +115,7 @@ def _network(
         samples,
         made.schedule,
         seed=made.seed,
-        teaching=teaching,
+        teaching=made.teaching,
         validation=made.validation,
         augmenter=made.augmenter,
         precision=plan.precision,

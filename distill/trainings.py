@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -33,7 +33,7 @@ from distill.schedule import Schedule
 from distill.seeds import random_seed
 from distill.splits import groups_of
 from distill.teacher_names import RIDGES
-from distill.teaching import Teaching
+from distill.teaching import Speaker, Teaching
 from distill.track import Tracker
 from distill.train import train
 from tsimage import atomic
@@ -183,8 +183,16 @@ class Ready:
     augmenter: Augmenter | None
 
 
-def made_ready(plan: Plan, training: Training, samples: Samples, say: Callable[[str], None]) -> Ready:
+def made_ready(
+    plan: Plan,
+    training: Training,
+    samples: Samples,
+    say: Callable[[str], None],
+    speakers: Sequence[Speaker] | None = None,
+) -> Ready:
     """Build the network of a training and read what it learns from; a damaged cache is told to `say`.
+
+    A student learns from `speakers`, by default from the teachers that were trained into the folders of the plan.
 
     Raises
     ------
@@ -203,8 +211,10 @@ def made_ready(plan: Plan, training: Training, samples: Samples, say: Callable[[
         stopping = plan.samples(training.split.evaluation)
         schedule = replace(schedule, patience=schedule.epochs)  # never stops, keeps the best
     if training.role == "student":
-        speak = live_teacher if plan.run.is_live else partial(cached_teacher, say=say)
-        teaching = teaching_of(plan.run, [speak(plan, teacher, training, samples) for teacher in plan.teachers])
+        if speakers is None:
+            speak = live_teacher if plan.run.is_live else partial(cached_teacher, say=say)
+            speakers = [speak(plan, teacher, training, samples) for teacher in plan.teachers]
+        teaching = teaching_of(plan.run, speakers)
     return Ready(
         model=model,
         seed=seed,
